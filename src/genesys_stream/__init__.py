@@ -1,0 +1,1 @@
+"""Genesys Cloud completions, streamed and relayed to phones."""

@@ -1,0 +1,36 @@
+"""The nouns that travel between the rooms: frozen, and never changed on the way."""
+
+from ._completions import (
+    Choice,
+    ChunkChoice,
+    Completion,
+    CompletionChunk,
+    Delta,
+    FunctionCall,
+    Message,
+    ServerSentEvent,
+    ToolCall,
+    Usage,
+)
+from ._options import Timeouts, Timing
+from ._relay import Batch, Delivery, PushReceipt, RelayReport, Undelivered
+
+__all__ = [
+    "Batch",
+    "Choice",
+    "ChunkChoice",
+    "Completion",
+    "CompletionChunk",
+    "Delivery",
+    "Delta",
+    "FunctionCall",
+    "Message",
+    "PushReceipt",
+    "RelayReport",
+    "ServerSentEvent",
+    "Timeouts",
+    "Timing",
+    "ToolCall",
+    "Undelivered",
+    "Usage",
+]

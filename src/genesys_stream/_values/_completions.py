@@ -1,0 +1,295 @@
+"""What a model says: events, chunks and whole completions.
+
+Field names are the service's own.
+Text is left out of every repr, because reprs end up in logs.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, TypeVar
+
+from attrs import Factory, field, frozen
+
+from .. import _errors, _wire
+
+T = TypeVar("T")
+
+
+def _size(text: str | None) -> str:
+    return repr(text) if text is None else f"<{len(text)} characters>"
+
+
+def _text_of(content: object) -> str | None:
+    """Read content that is text, or a list of parts of which some are text."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        parts = [part.get("text") if isinstance(part, Mapping) else part for part in content]
+        return "".join(part for part in parts if isinstance(part, str))
+    msg = f"expected text or a list of parts, got {_wire.kind(content)}"
+    raise TypeError(msg)
+
+
+def _text(**kwargs: Any) -> Any:
+    return field(default=None, repr=_size, metadata={_wire.READ: _text_of}, **kwargs)
+
+
+def _extra() -> Any:
+    return field(factory=dict, repr=False)
+
+
+@frozen
+class ServerSentEvent:
+    """One event of an event stream (WHATWG HTML, section 9.2.6).
+
+    Attributes:
+        data: The data lines, joined by newlines.
+        event: The event type.
+        id: The last event ID, which stays until another one comes.
+        retry: The reconnection time in milliseconds, if this event's block set one.
+    """
+
+    data: str = field(repr=_size)
+    event: str = "message"
+    id: str = ""
+    retry: int | None = None
+
+    def json(self) -> Any:
+        """Parse the data.
+
+        Raises:
+            MalformedEvent: The data is not JSON.
+        """
+        try:
+            return json.loads(self.data)
+        except (ValueError, RecursionError) as error:
+            reason = error.msg if isinstance(error, json.JSONDecodeError) else type(error).__name__
+            msg = f"an event's data is not JSON: {reason}"
+            raise _errors.MalformedEvent(msg, data=self.data) from None
+
+
+@frozen
+class FunctionCall:
+    """The function that a tool call names; in a delta, a fragment of it."""
+
+    name: str | None = None
+    arguments: str | None = field(default=None, repr=_size)
+    extra: dict[str, Any] = _extra()
+
+
+@frozen
+class ToolCall:
+    """A call that the model asks for; in a delta, a fragment of it, found by its index."""
+
+    index: int = 0
+    id: str | None = None
+    type: str | None = None
+    function: FunctionCall = Factory(FunctionCall)
+    extra: dict[str, Any] = _extra()
+
+
+@frozen
+class Delta:
+    """What a chunk adds to one choice's message."""
+
+    role: str | None = None
+    content: str | None = _text()
+    refusal: str | None = _text()
+    reasoning_content: str | None = _text()
+    tool_calls: tuple[ToolCall, ...] = ()
+    extra: dict[str, Any] = _extra()
+
+
+@frozen
+class ChunkChoice:
+    """One choice's share of a chunk."""
+
+    index: int = 0
+    delta: Delta = Factory(Delta)
+    finish_reason: str | None = None
+    logprobs: dict[str, Any] | None = field(default=None, repr=False)
+    extra: dict[str, Any] = _extra()
+
+
+@frozen
+class Usage:
+    """The tokens that a completion cost."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    extra: dict[str, Any] = _extra()
+
+
+_CHUNK_FIELDS = frozenset(
+    {"id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint"},
+)
+
+
+@frozen(repr=False)
+class CompletionChunk:
+    """One `chat.completion.chunk`: a view of its JSON object that reads a field when it is asked for.
+
+    Attributes:
+        raw: The JSON object as it came.
+    """
+
+    raw: Mapping[str, Any]
+
+    @classmethod
+    def of_text(cls, text: str, *, index: int = 0, finish_reason: str | None = None) -> CompletionChunk:
+        """Make a chunk that says `text`, for tests and for sources of other formats."""
+        return cls({"choices": [{"index": index, "delta": {"content": text}, "finish_reason": finish_reason}]})
+
+    @property
+    def text(self) -> str:
+        """The text that this chunk adds to the first choice (index 0); "" if it adds none. Never raises."""
+        try:
+            for choice in self.raw["choices"]:
+                if not choice.get("index"):
+                    content = choice["delta"]["content"]
+                    return content if isinstance(content, str) else _text_of(content) or ""
+        except (KeyError, TypeError, AttributeError):
+            pass
+        return ""
+
+    @cached_property
+    def choices(self) -> tuple[ChunkChoice, ...]:
+        """Each choice's share.
+
+        Raises:
+            MalformedEvent: The object does not have the shape of a chunk.
+        """
+        return self._read("choices", tuple[ChunkChoice, ...]) or ()
+
+    @cached_property
+    def usage(self) -> Usage | None:
+        """The tokens that the completion cost, which one of the last chunks tells.
+
+        Raises:
+            MalformedEvent: The object does not have the shape of a chunk.
+        """
+        return self._read("usage", Usage)
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the first choice (index 0) ended, if this chunk ends it."""
+        return next((choice.finish_reason for choice in self.choices if choice.index == 0), None)
+
+    @property
+    def id(self) -> str:
+        """The completion's id."""
+        return self._read("id", str) or ""
+
+    @property
+    def object(self) -> str:
+        """The object's type, "chat.completion.chunk"."""
+        return self._read("object", str) or ""
+
+    @property
+    def created(self) -> int | None:
+        """When the completion was made, in seconds since 1970."""
+        return self._read("created", int)
+
+    @property
+    def model(self) -> str:
+        """The model that speaks."""
+        return self._read("model", str) or ""
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """Every field without a property of its own, as it came."""
+        return {name: value for name, value in self.raw.items() if name not in _CHUNK_FIELDS}
+
+    def _read(self, name: str, cls: type[T]) -> T | None:
+        value = self.raw.get(name)
+        if value is None:
+            return None
+        try:
+            return _wire.structure(value, cls)
+        except _wire.NotTheShape as error:
+            msg = f"a chunk's {name} is not what it should be: {error}"
+            raise _errors.MalformedEvent(msg, data=json.dumps(self.raw, default=repr)) from None
+
+    def __repr__(self) -> str:
+        return f"CompletionChunk(id={self.raw.get('id')!r}, text={_size(self.text)})"
+
+
+@frozen
+class Message:
+    """A whole message: what one choice said, or what is sent to the model."""
+
+    role: str = "assistant"
+    content: str | None = _text()
+    refusal: str | None = _text()
+    reasoning_content: str | None = _text()
+    tool_calls: tuple[ToolCall, ...] | None = None
+    extra: dict[str, Any] = _extra()
+
+
+@frozen
+class Choice:
+    """One of a completion's answers."""
+
+    index: int = 0
+    message: Message = Factory(Message)
+    finish_reason: str | None = None
+    logprobs: dict[str, Any] | None = field(default=None, repr=False)
+    extra: dict[str, Any] = _extra()
+
+
+@frozen
+class Completion:
+    """A whole completion, or as much of it as was said so far."""
+
+    id: str = ""
+    object: str = "chat.completion"
+    created: int | None = None
+    model: str = ""
+    choices: tuple[Choice, ...] = ()
+    usage: Usage | None = None
+    service_tier: str | None = None
+    system_fingerprint: str | None = None
+    extra: dict[str, Any] = _extra()
+
+    @property
+    def text(self) -> str:
+        """What the first choice (index 0) said; "" if it said nothing."""
+        return next((choice.message.content or "" for choice in self.choices if choice.index == 0), "")
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the first choice (index 0) ended; None while it goes on."""
+        return next((choice.finish_reason for choice in self.choices if choice.index == 0), None)
+
+    def parse(self, cls: type[T]) -> T:
+        """Read the text, which must be JSON, into a class of the caller's own.
+
+        Args:
+            cls: An attrs class, or anything else that cattrs can structure.
+
+        Returns:
+            The value.
+
+        Raises:
+            ParseError: The text is not JSON, or a field is missing or of another kind; `fields` names each.
+        """
+        return parse(self.text, cls)
+
+
+def parse(text: str, cls: type[T]) -> T:
+    """Read JSON text into `cls`; see `Completion.parse`."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        where = f"{error.msg} at character {error.pos}" if isinstance(error, json.JSONDecodeError) else type(error).__name__
+        msg = f"the text is not JSON: {where}"
+        raise _errors.ParseError(msg, text=text) from None
+    try:
+        return _wire.structure(value, cls)
+    except _wire.NotTheShape as error:
+        msg = f"the text is not a {getattr(cls, '__name__', cls)}: {error}"
+        raise _errors.ParseError(msg, fields=tuple(error.problems), text=text) from None

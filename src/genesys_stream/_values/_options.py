@@ -1,0 +1,47 @@
+"""What a caller sets, and what a stream measured."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+
+@frozen(kw_only=True)
+class Timeouts:
+    """The clocks of a call, in seconds; None stops a clock from running.
+
+    Attributes:
+        connect: For a connection to be made.
+        write: For a part of the request to be taken.
+        pool: For a connection of the pool to be free.
+        first_token: From the call to the first non-empty delta of a stream, retries included.
+        token_idle: Between one delta and the next; heartbeats do not count.
+        transport_idle: Between one byte and the next; heartbeats count.
+        total: For the whole call.
+    """
+
+    connect: float | None = 5.0
+    write: float | None = 30.0
+    pool: float | None = 10.0
+    first_token: float | None = 120.0
+    token_idle: float | None = 60.0
+    transport_idle: float | None = 120.0
+    total: float | None = None
+
+
+@frozen
+class Timing:
+    """How a stream flowed, in seconds of a monotonic clock.
+
+    Attributes:
+        first_token: From the call to the first non-empty delta; None before it came.
+        chunks: How many chunks came.
+        mean_gap: Between one arrival of text and the next, on average.
+        max_gap: The longest of these gaps.
+        last_activity: The clock's time of the last byte, heartbeats included.
+    """
+
+    first_token: float | None = None
+    chunks: int = 0
+    mean_gap: float = 0.0
+    max_gap: float = 0.0
+    last_activity: float | None = None

@@ -1,0 +1,155 @@
+"""What is on its way to a phone, and what became of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import field, frozen
+
+from ._completions import Completion, _extra, _size
+
+
+@frozen
+class Batch:
+    """A piece of text on its way to a sink.
+
+    A coalescer fills the first five fields; `relay` numbers what it sends and fills the others.
+
+    Attributes:
+        text: The text.
+        reason: Why it is sent now: size, time, boundary, first, idle, budget, artifact, final or error.
+        first_at: When its first character arrived, in the clock's seconds.
+        last_at: When its last character arrived.
+        deltas: How many deltas it holds.
+        stream_id: The stream that it belongs to.
+        epoch: Which generation of the stream this is; a restarted one counts up.
+        seq: Its number among the stream's batches, from 1.
+        offset: Where its text begins in the stream's text, in UTF-8 bytes.
+        state: streaming, or in the final batch: complete, error or cancelled.
+        crc: CRC-32 of the stream's text up to and including this batch.
+        total: In the final batch, the length of the stream's text in UTF-8 bytes.
+        finish_reason: In the final batch, why the model stopped, or the name of the error.
+    """
+
+    text: str = field(repr=_size)
+    reason: str = "size"
+    first_at: float = 0.0
+    last_at: float = 0.0
+    deltas: int = 1
+    stream_id: str = ""
+    epoch: int = 1
+    seq: int = 0
+    offset: int = 0
+    state: str = "streaming"
+    crc: int = 0
+    total: int | None = None
+    finish_reason: str | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether this is the stream's last batch."""
+        return self.state != "streaming"
+
+
+@frozen
+class PushReceipt:
+    """What the push service answered.
+
+    Attributes:
+        id: The service's id for the push.
+        status: The service's word, such as "queued"; "dry_run" when nothing was sent.
+        targets_count: How many targets the service counted.
+        correlation_id: The correlation header, which Genesys Cloud support asks for.
+        attempts: How often the request went out.
+        resent: How many of these followed a lost answer, so that the push may have been delivered more than once.
+        extra: The answer's other fields.
+    """
+
+    id: str = ""
+    status: str = ""
+    targets_count: int | None = None
+    correlation_id: str = ""
+    attempts: int = 1
+    resent: int = 0
+    extra: dict[str, Any] = _extra()
+
+
+@frozen
+class Delivery:
+    """A batch that the sink took.
+
+    Attributes:
+        batch: What was delivered.
+        receipt: What the sink answered: a `PushReceipt`, or whatever a callable returned.
+        attempts: How often the batch was handed to the sink.
+        resent: How many of these followed a lost answer.
+    """
+
+    batch: Batch
+    receipt: object = None
+    attempts: int = 1
+    resent: int = 0
+
+
+@frozen
+class Undelivered:
+    """Text that could not be delivered.
+
+    Attributes:
+        batch: What could not be delivered.
+        error: Why.
+        ambiguous: Whether it may have been delivered all the same, because an answer was lost.
+    """
+
+    batch: Batch
+    error: BaseException
+    ambiguous: bool = False
+
+    @property
+    def text(self) -> str:
+        """The text."""
+        return self.batch.text
+
+
+@frozen
+class RelayReport:
+    """What was said, what was sent, and what could not be.
+
+    The texts of `pushes` and `undelivered`, in the order of their offsets, join to the text that was said.
+
+    Attributes:
+        completion: What was said.
+        pushes: The batches that were delivered, in order.
+        undelivered: The batches that could not be.
+        state: complete, error or cancelled.
+        error: What ended the stream before its end.
+        resent: How many pushes were sent again because an answer was lost.
+        held_seconds: For how long rate limits and failures held text back.
+        stream_id: The id that the payloads carry.
+    """
+
+    completion: Completion
+    pushes: tuple[Delivery, ...] = ()
+    undelivered: tuple[Undelivered, ...] = ()
+    state: str = "complete"
+    error: BaseException | None = None
+    resent: int = 0
+    held_seconds: float = 0.0
+    stream_id: str = ""
+
+    @property
+    def delivered_text(self) -> str:
+        """The text of the pushes, in order."""
+        return "".join(push.batch.text for push in self.pushes)
+
+    @property
+    def undelivered_text(self) -> str:
+        """The text of the batches that could not be delivered, in order."""
+        return "".join(missing.text for missing in self.undelivered)
+
+    def raise_for_undelivered(self) -> None:
+        """Raise the first undelivered batch's error, with this report on it, if there is one."""
+        if self.undelivered:
+            error = self.undelivered[0].error
+            error.report = self  # type: ignore[attr-defined]  # on ours it is declared; on a stranger's it helps as well
+            raise error

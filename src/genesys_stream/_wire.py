@@ -1,0 +1,146 @@
+"""JSON to values and back: the one cattrs converter, and the rules by which it reads.
+
+An attrs class that has a field named `extra` is a noun of the service: keys that it does not know are kept there,
+null stands for the field's default, and enum values stay as they came.
+Any other attrs class is the caller's own and is read strictly.
+A field may name its own reader in its metadata, under `READ`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import attrs
+from cattrs import Converter, transform_error
+from cattrs.errors import BaseValidationError
+from cattrs.gen import make_dict_structure_fn, override
+
+T = TypeVar("T")
+
+READ = "genesys_stream.read"
+
+
+class NotTheShape(ValueError):
+    """A JSON value that is not of the shape its class asks for; the message begins with the field's path."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = problems
+
+
+def _is_noun(cls: Any) -> bool:
+    return attrs.has(cls) and "extra" in attrs.fields_dict(cls)
+
+
+def _noun_reader(cls: type[T], converter: Converter) -> Callable[[Any, Any], T]:
+    fields = attrs.fields(attrs.resolve_types(cls))  # type: ignore[type-var]  # _is_noun let only attrs classes in
+    known = frozenset(field.name for field in fields if field.init)
+    readers = {
+        field.name: override(struct_hook=lambda value, _, read=field.metadata[READ]: read(value))
+        for field in fields
+        if READ in field.metadata
+    }
+    structure = make_dict_structure_fn(cls, converter, **readers)  # type: ignore[arg-type]  # cattrs types the options one by one
+
+    def read(value: Any, _: Any) -> T:
+        if not isinstance(value, Mapping):
+            msg = f"expected an object, got {kind(value)}"
+            raise TypeError(msg)
+        present = {key: item for key, item in value.items() if item is not None and key in known}
+        present["extra"] = {key: item for key, item in value.items() if key not in known}
+        return structure(present, cls)
+
+    return read
+
+
+def _exactly(*kinds: type) -> Callable[[Any, Any], Any]:
+    names = " or ".join(kind_.__name__ for kind_ in kinds)
+
+    def read(value: Any, _: Any) -> Any:
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            msg = f"expected {names}, got {kind(value)}"
+            raise TypeError(msg)
+        return value
+
+    return read
+
+
+def _boolean(value: Any, _: Any) -> bool:
+    if not isinstance(value, bool):
+        msg = f"expected bool, got {kind(value)}"
+        raise TypeError(msg)
+    return value
+
+
+def _build() -> Converter:
+    converter = Converter(forbid_extra_keys=False)
+    converter.register_structure_hook(str, _exactly(str))
+    converter.register_structure_hook(int, _exactly(int))
+    converter.register_structure_hook(float, _exactly(int, float))
+    converter.register_structure_hook(bool, _boolean)
+    converter.register_structure_hook_factory(_is_noun, _noun_reader)
+    return converter
+
+
+_converter = _build()
+
+
+def structure(value: Any, cls: type[T]) -> T:
+    """Read parsed JSON into `cls`.
+
+    Raises:
+        NotTheShape: With one line per problem, each naming the field's path.
+    """
+    try:
+        return _converter.structure(value, cls)
+    except BaseValidationError as error:
+        raise NotTheShape([_as_path(line) for line in transform_error(error, format_exception=_reason)]) from None
+    except (TypeError, ValueError) as error:
+        raise NotTheShape([str(error)]) from None
+
+
+def _as_path(line: str) -> str:
+    reason, _, path = line.rpartition(" @ $")
+    return f"{path.lstrip('.') or 'the value'}: {reason}"
+
+
+def _reason(error: BaseException, _: type | None) -> str:
+    if isinstance(error, KeyError):
+        return f"the field {error.args[0]!r} is missing"
+    return str(error) or type(error).__name__
+
+
+def unstructure(value: Any) -> Any:
+    """Turn attrs values, wherever they are inside `value`, into what `json.dumps` takes, leaving nulls out."""
+    if attrs.has(type(value)):
+        fields = attrs.fields(type(value))
+        out = {f.name: unstructure(getattr(value, f.name)) for f in fields if f.name != "extra"}
+        out = {name: item for name, item in out.items() if item is not None}
+        return {**out, **getattr(value, "extra", {})}
+    if isinstance(value, Mapping):
+        return {key: unstructure(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [unstructure(item) for item in value]
+    return value
+
+
+def dumps(value: Any) -> bytes:
+    """Encode to the bytes that go out: compact, UTF-8 unescaped, surrogate pairs joined, lone ones replaced, no NaN."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return join_surrogates(text).encode()
+
+
+def join_surrogates(text: str) -> str:
+    """Join the two halves of surrogate pairs, and put U+FFFD where a half is alone; other text is unchanged."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text
+
+
+def kind(value: object) -> str:
+    """Name a JSON or Python value's kind for an error message, never its content."""
+    return {type(None): "null", dict: "an object", list: "a list"}.get(type(value), type(value).__name__)
