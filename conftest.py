@@ -10,11 +10,10 @@ from __future__ import annotations
 import ast
 import asyncio
 import inspect
-from types import CodeType
 from typing import Any
 
 from sybil import Example, Sybil
-from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser, SkipParser
 
 LOOP = "__loop__"
 
@@ -23,19 +22,22 @@ def evaluate(example: Example) -> None:
     """Run one example; a coroutine runs on the loop of its page."""
     source = "\n" * (example.line + example.parsed.line_offset) + example.parsed
     code = compile(source, example.path, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    answer = eval(code, example.namespace)  # noqa: S307 - the examples are our own
     if code.co_flags & inspect.CO_COROUTINE:
-        example.namespace[LOOP].run_until_complete(eval_in(code, example.namespace))
-    else:
-        eval_in(code, example.namespace)
+        example.namespace[LOOP].run_until_complete(answer)
 
 
-def eval_in(code: CodeType, namespace: dict[str, Any]) -> Any:
-    """Evaluate `code`; what it defines stays in `namespace`."""
-    return eval(code, namespace)  # noqa: S307 - the examples are our own
+class ExampleParser(PythonCodeBlockParser):
+    """Blocks of Python are run by `evaluate`; those that begin with `>>>` stay doctests."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.codeblock_parser = CodeBlockParser("python", evaluate)
 
 
 def setup(namespace: dict[str, Any]) -> None:
-    """Give the page a loop."""
+    """Give the page a loop, and the name that a script has."""
+    namespace["__name__"] = "__main__"
     namespace[LOOP] = asyncio.new_event_loop()
 
 
@@ -47,7 +49,7 @@ def teardown(namespace: dict[str, Any]) -> None:
 
 
 pytest_collect_file = Sybil(
-    parsers=[PythonCodeBlockParser(evaluator=evaluate), SkipParser()],
+    parsers=[ExampleParser(), SkipParser()],
     patterns=["README.md", "docs/*.md", "docs/**/*.md"],
     setup=setup,
     teardown=teardown,

@@ -117,9 +117,10 @@ def bench(session: nox.Session) -> None:
 
 
 CHECK_INSTALLED = """
-import importlib.resources, genesys_stream
+import importlib.metadata, importlib.resources
+import genesys_stream
 assert importlib.resources.files("genesys_stream").joinpath("py.typed").is_file(), "py.typed is not in the wheel"
-print("imported genesys_stream", genesys_stream.__version__)
+print("imported genesys-stream", importlib.metadata.version("genesys-stream"))
 """
 
 
