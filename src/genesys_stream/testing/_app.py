@@ -1,0 +1,252 @@
+"""The fake's centre: a request in, an answer out, and a line in the diary.
+
+Nothing here sleeps, reads or writes; pauses and broken connections are pieces of the answer, played by an adapter.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import uuid
+from collections.abc import Mapping
+from threading import Lock
+from typing import Any
+from urllib.parse import parse_qs
+
+from attrs import define, field
+
+from . import _bodies
+from ._say import say
+from ._script import JSON, CompletionScript, Fail, Handle, PushScript, Say, Script, TokenScript, too_many_requests
+from ._tokens import Tokens, Usage
+from ._values import Answer, Entry, Request
+
+OPENAI_PATH = "/v1/chat/completions"
+
+# request.bytes.max of the platform, push and completions alike.
+MAX_BODY = 512_000
+# The platform's default, shown in the headers and enforced only when a rate limit was set.
+UNENFORCED = (300, 60.0)
+
+_UNAUTHORISED = {
+    "authentication.required": "No authentication bearer token specified in authorization header.",
+    "bad.credentials": "Invalid login credentials.",
+    "credentials.expired": "The supplied credentials have expired.",
+}
+
+
+class _Stop(Exception):  # it carries an answer, it is not an error of ours
+    """The request goes no further: this is what it is answered."""
+
+    def __init__(self, fail: Fail) -> None:
+        super().__init__(fail)
+        self.fail = fail
+
+
+@define(eq=False)
+class App:
+    """A Genesys Cloud without a network; see `FakeGenesys` for what its settings mean."""
+
+    client_id: str
+    client_secret: str
+    expires_in: int
+    token_interval: float
+    api_keys: frozenset[str]
+    rate_limit: tuple[int, float] | None
+    completions_path: str
+    push_path: str
+    token_path: str
+
+    lock: Lock = field(factory=Lock)
+    book: Tokens = field(factory=Tokens)
+    diary: list[Entry] = field(factory=list)
+    pushes: list[Any] = field(factory=list)
+    connections: int = 0
+    open_connections: int = 0
+    open_answers: int = 0
+    _said: int = 0
+    completions: CompletionScript = field(init=False)
+    push: PushScript = field(init=False)
+    tokens: TokenScript = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.completions = CompletionScript(lambda: self.entries("completions"))
+        self.push = PushScript(lambda: self.entries("push"))
+        self.tokens = TokenScript(lambda: self.entries("tokens"))
+
+    def entries(self, route: str) -> list[Entry]:
+        """Return the diary's entries of one route."""
+        with self.lock:
+            return [entry for entry in self.diary if entry.route == route]
+
+    def respond(self, request: Request) -> Answer:
+        """Answer a request, and write both down."""
+        with self.lock:
+            correlation_id = str(uuid.uuid4())
+            route = self._routes.get(request.path, "")
+            usage: list[Usage] = []
+            try:
+                answer = self._handle(request, route, correlation_id, usage)
+            except _Stop as stop:
+                answer = self._failure(stop.fail, request.path, route, correlation_id)
+            headers = (*answer.headers, ("ININ-Correlation-Id", correlation_id), *_rate_headers(usage))
+            answer = Answer(answer.status, headers, answer.pieces, answer.before).framed()
+            self.diary.append(
+                Entry(
+                    at=request.at,
+                    method=request.method,
+                    path=request.path,
+                    query=request.query,
+                    headers=dict(request.headers),
+                    body=request.body,
+                    status=None if answer.lost else answer.status,
+                    correlation_id=correlation_id,
+                    route=route,
+                    connection=request.connection,
+                )
+            )
+            return answer
+
+    @property
+    def _routes(self) -> dict[str, str]:
+        return {
+            self.completions_path: "completions",
+            OPENAI_PATH: "completions",
+            self.push_path: "push",
+            self.token_path: "tokens",
+        }
+
+    def _handle(self, request: Request, route: str, correlation_id: str, usage: list[Usage]) -> Answer:
+        if not route:
+            raise _Stop(Fail(404))
+        if request.method != "POST":
+            raise _Stop(Fail(405, headers=(("Allow", "POST"),)))
+        if route != "tokens":
+            self._authorise(request, usage)
+        script: Script = {"completions": self.completions, "push": self.push, "tokens": self.tokens}[route]
+        scripted = script.next()
+        if isinstance(scripted, Answer):
+            return scripted
+        if isinstance(scripted, Fail):
+            return self._failure(scripted, request.path, route, correlation_id)
+        if route == "tokens":
+            answer = self._token(request)
+        elif route == "push":
+            answer = self._push(_json(request), correlation_id)
+        else:
+            answer = self._say(scripted if isinstance(scripted, Say) else Say(), _json(request), request.at)
+        before = scripted.before if isinstance(scripted, Handle) else ()
+        return Answer(answer.status, answer.headers, answer.pieces, (*before, *answer.before))
+
+    def _authorise(self, request: Request, usage: list[Usage]) -> None:
+        scheme, _, token = (request.header("authorization") or "").partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token:
+            raise _Stop(Fail(401, "authentication.required", _UNAUTHORISED["authentication.required"]))
+        if not (request.path == OPENAI_PATH and token in self.api_keys):
+            code = self.book.problem(token, request.at)
+            if code:
+                raise _Stop(Fail(401, code, _UNAUTHORISED[code]))
+        used = self.book.use(token, self.rate_limit or UNENFORCED, request.at)
+        usage.append(used)
+        if self.rate_limit and used.count > used.allowed:
+            limit = {
+                "key": "client.credentials.token.rate.per.minute",
+                "namespace": "platform.api",
+                "value": used.allowed,
+            }
+            raise _Stop(too_many_requests(max(1, used.reset), limit))
+        if len(request.body) > MAX_BODY:
+            raise _Stop(Fail(413))
+        if (request.header("content-type") or "").partition(";")[0].strip().lower() != "application/json":
+            raise _Stop(Fail(415))
+
+    def _token(self, request: Request) -> Answer:
+        form = parse_qs(request.body.decode("latin-1"))
+        if form.get("grant_type") != ["client_credentials"]:
+            raise _Stop(Fail(400, "unsupported_grant_type", "unsupported grant type"))
+        scheme, _, encoded = (request.header("authorization") or "").partition(" ")
+        if scheme.lower() != "basic":
+            raise _Stop(Fail(401, "invalid_client", "authentication failed"))
+        try:
+            client_id, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            raise _Stop(Fail(401, "invalid_client", "authentication failed")) from None
+        if client_id != self.client_id:
+            raise _Stop(Fail(400, "invalid_client", "client not found"))
+        if secret != self.client_secret:
+            raise _Stop(Fail(401, "invalid_client", "authentication failed"))
+        token = self.book.issue(request.at + self.expires_in)
+        return _json_answer(200, {"access_token": token, "token_type": "bearer", "expires_in": self.expires_in})
+
+    def _push(self, payload: Mapping[str, Any], correlation_id: str) -> Answer:
+        wrong = [{"errorCode": "invalid.value", "fieldName": name} for name in _wrong_fields(payload)]
+        if wrong:
+            names = ", ".join(detail["fieldName"] for detail in wrong)
+            raise _Stop(Fail(400, "invalid.value", f"Value is not valid for: {names}", tuple(wrong)))
+        self.pushes.append(payload)
+        receipt = {"id": f"push_{correlation_id[:8]}", "status": "queued", "targets_count": len(payload["targets"])}
+        return _json_answer(202, receipt)
+
+    def _say(self, said: Say, payload: Mapping[str, Any], at: float) -> Answer:
+        messages = payload.get("messages")
+        if not isinstance(messages, list) or not messages:
+            detail = {"errorCode": "invalid.value", "fieldName": "messages"}
+            raise _Stop(Fail(400, "invalid.value", "Value is not valid for: messages", (detail,)))
+        self._said += 1
+        return say(said, payload, number=self._said, created=int(at), token_interval=self.token_interval)
+
+    def _failure(self, fail: Fail, path: str, route: str, correlation_id: str) -> Answer:
+        usual = _bodies.OAUTH_ERRORS if route == "tokens" else _bodies.ERRORS
+        code, message = usual.get(fail.status, ("error", f"The request failed with status {fail.status}."))
+        code, message = fail.code or code, fail.message or message
+        if route == "tokens":
+            body = _bodies.oauth_error(code, message)
+        elif path == OPENAI_PATH:
+            body = _bodies.openai_error(fail.status, code, message)
+        else:
+            body = _bodies.error_body(
+                fail.status, code, message, context_id=correlation_id, details=fail.details, limit=fail.limit
+            )
+        return _json_answer(fail.status, body, fail.headers)
+
+
+def _json(request: Request) -> Mapping[str, Any]:
+    try:
+        payload = json.loads(request.body)
+    except ValueError:
+        payload = None
+    if not isinstance(payload, Mapping):
+        raise _Stop(Fail(400, "bad.request", "The request body is not a JSON object."))
+    return payload
+
+
+def _wrong_fields(payload: Mapping[str, Any]) -> list[str]:
+    wrong = []
+    targets = payload.get("targets")
+    if not isinstance(targets, list) or not targets or not all(isinstance(one, str) and one for one in targets):
+        wrong.append("targets")
+    wrong += [name for name in ("title", "body") if not isinstance(payload.get(name, ""), str)]
+    data = payload.get("data", {})
+    if isinstance(data, Mapping):
+        wrong += [f"data.{name}" for name, value in data.items() if not isinstance(value, str)]
+    else:
+        wrong.append("data")
+    return wrong
+
+
+def _rate_headers(usage: list[Usage]) -> tuple[tuple[str, str], ...]:
+    return tuple(
+        header
+        for used in usage
+        for header in (
+            ("inin-ratelimit-count", str(used.count)),
+            ("inin-ratelimit-allowed", str(used.allowed)),
+            ("inin-ratelimit-reset", str(used.reset)),
+        )
+    )
+
+
+def _json_answer(status: int, body: object, headers: tuple[tuple[str, str], ...] = ()) -> Answer:
+    return Answer(status, (JSON, *headers), (_bodies.encode(body),))

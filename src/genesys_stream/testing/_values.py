@@ -1,0 +1,143 @@
+"""What goes into the fake, what comes out of it, and what is written down: frozen nouns.
+
+An `Answer` is all that an adapter knows how to play; everything else that can be scripted is turned into one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from attrs import field, frozen
+
+
+def headers_of(headers: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    """Freeze headers into pairs, so that an answer can be given more than once."""
+    return tuple((headers or {}).items())
+
+
+@frozen
+class Request:
+    """A request as the fake sees it, however it came.
+
+    Attributes:
+        method: GET, POST, ...
+        path: The path alone, percent-decoded.
+        query: What followed the question mark, as it came.
+        headers: Pairs of lower-case names and values.
+        body: The whole body.
+        at: When it came, in the fake's own seconds since 1970.
+        connection: The number of the TCP connection that it came over; None in memory.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    at: float = 0.0
+    connection: int | None = None
+
+    def header(self, name: str) -> str | None:
+        """Return the first header of this name, in any case, or None."""
+        return next((value for key, value in self.headers if key == name.lower()), None)
+
+
+@frozen
+class Drop:
+    """The connection breaks here.
+
+    Attributes:
+        reset: By a reset (RST) rather than by a close (FIN).
+    """
+
+    reset: bool = False
+
+
+@frozen
+class Refuse:
+    """No connection is made: `ConnectError` in memory.
+
+    A real server has accepted the connection before it sees the request, so there it is a reset;
+    `FakeServer.refusing` makes it refuse connections for real.
+    """
+
+
+Piece: TypeAlias = "bytes | float | Drop | Refuse"
+
+
+@frozen
+class Answer:
+    """An answer, piece by piece.
+
+    Attributes:
+        status: The HTTP status.
+        headers: Pairs of names and values.
+        pieces: The body, in order: bytes, pauses in seconds, and `Drop` where the connection breaks.
+            More than one piece goes out with `Transfer-Encoding: chunked`, unless `headers` has a Content-Length.
+        before: What happens before the status line: pauses, `Drop` or `Refuse`.
+    """
+
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+    pieces: tuple[Piece, ...] = ()
+    before: tuple[Piece, ...] = ()
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection breaks before the status line."""
+        return any(isinstance(piece, (Drop, Refuse)) for piece in self.before)
+
+    def header(self, name: str) -> str | None:
+        """Return the first header of this name, in any case, or None."""
+        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+
+    def framed(self) -> Answer:
+        """Return the answer with the header that says where its body ends."""
+        if self.header("content-length") or self.header("transfer-encoding") or self.status in {204, 304}:
+            return self
+        whole = self.pieces[0] if self.pieces else b""
+        if len(self.pieces) <= 1 and isinstance(whole, bytes):
+            framing = ("Content-Length", str(len(whole)))
+        else:
+            framing = ("Transfer-Encoding", "chunked")
+        return Answer(self.status, (*self.headers, framing), self.pieces, self.before)
+
+
+@frozen
+class Entry:
+    """One line of the diary: what was asked, and what was answered.
+
+    Attributes:
+        at: When the request came, in the fake's own seconds since 1970.
+        method: GET, POST, ...
+        path: The path alone.
+        query: What followed the question mark, as it came.
+        headers: Lower-case names to values, Authorization included: it is a fake.
+        body: The whole body.
+        status: What was answered; None when the connection broke before the status line.
+        correlation_id: The `ININ-Correlation-Id` of the answer.
+        route: "completions", "push", "tokens", or "" for a path that the fake does not know.
+        connection: The number of the TCP connection, from 1; None in memory.
+    """
+
+    at: float
+    method: str
+    path: str
+    query: str = ""
+    headers: dict[str, str] = field(factory=dict)
+    body: bytes = b""
+    status: int | None = None
+    correlation_id: str = ""
+    route: str = ""
+    connection: int | None = None
+
+    @property
+    def json(self) -> Any:
+        """The body, parsed.
+
+        Raises:
+            ValueError: The body is not JSON.
+        """
+        return json.loads(self.body)
