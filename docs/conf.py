@@ -42,7 +42,8 @@ napoleon_numpy_docstring = False
 nitpick_ignore_regex = [
     (r"py:.*", r"(anyio|asyncio|attrs?|cattrs|click|collections|contextlib|datetime|enum|http|httpx\d?|json)(\..*)?"),
     (r"py:.*", r"(logging|os|pathlib|re|ssl|trio|types|typing|typing_extensions|uuid)(\..*)?"),
-    (r"py:.*", r"(TypeVar|ParamSpec|_?[A-Z]\w?|_?[A-Z]\w*_co|_?[A-Z]\w*_contra|optional)"),
+    (r"py:.*", r"(TypeVar|ParamSpec|optional)"),
+    (r"py:.*", r"(genesys_stream\._.+\.)?_?[A-Z][A-Z0-9]?(_co|_contra)?"),  # type variables
 ]
 
 
