@@ -51,7 +51,8 @@ E = TypeVar("E", bound="GenesysStreamError")
 
 
 def _revive(cls: type[E], args: tuple[object, ...], state: dict[str, object]) -> E:
-    error = cls.__new__(cls, *args)
+    error = cls.__new__(cls)
+    error.args = args  # not left to __new__: an OSError, and so a TimeoutError, leaves them to __init__
     error.__dict__.update(state)
     return error
 

@@ -36,7 +36,7 @@ def _is_noun(cls: Any) -> bool:
 
 def _noun_reader(cls: type[T], converter: Converter) -> Callable[[Any, Any], T]:
     fields = attrs.fields(attrs.resolve_types(cls))  # type: ignore[type-var]  # _is_noun let only attrs classes in
-    known = frozenset(field.name for field in fields if field.init)
+    known = frozenset(field.name for field in fields if field.init) - {"extra"}  # that key is one more stranger
     readers = {
         field.name: override(struct_hook=lambda value, _, read=field.metadata[READ]: read(value))
         for field in fields

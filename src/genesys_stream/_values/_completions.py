@@ -212,7 +212,13 @@ class CompletionChunk:
             return _wire.structure(value, cls)
         except _wire.NotTheShape as error:
             msg = f"a chunk's {name} is not what it should be: {error}"
-            raise _errors.MalformedEvent(msg, data=json.dumps(self.raw, default=repr)) from None
+            raise _errors.MalformedEvent(msg, data=self._as_text()) from None
+
+    def _as_text(self) -> str:
+        try:
+            return json.dumps(self.raw, default=repr)
+        except (TypeError, ValueError, RecursionError):  # not JSON, or JSON nested deeper than Python can follow
+            return ""
 
     def __repr__(self) -> str:
         return f"CompletionChunk(id={self.raw.get('id')!r}, text={_size(self.text)})"
