@@ -4,10 +4,11 @@
 """
 
 from ._fake import FakeGenesys
-from ._script import CompletionScript, Cut, ErrorEvent, Fail, Handle, PushScript, Say, Script, Stall, TokenScript
+from ._script import CompletionScript, PushScript, Script, TokenScript
 from ._server import FakeServer
 from ._transport import FakeTransport
 from ._values import Answer, Drop, Entry, Refuse
+from ._vocabulary import Cut, ErrorEvent, Fail, Handle, Say, Stall
 
 __all__ = [
     "Answer",

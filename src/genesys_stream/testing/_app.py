@@ -18,9 +18,10 @@ from attrs import define, field
 
 from . import _bodies
 from ._say import say
-from ._script import JSON, CompletionScript, Fail, Handle, PushScript, Say, Script, TokenScript, too_many_requests
+from ._script import CompletionScript, PushScript, Script, TokenScript
 from ._tokens import Tokens, Usage
 from ._values import Answer, Entry, Request
+from ._vocabulary import JSON, Fail, Handle, Say, too_many_requests
 
 OPENAI_PATH = "/v1/chat/completions"
 

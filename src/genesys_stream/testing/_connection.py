@@ -63,7 +63,7 @@ class Connection(asyncio.Protocol):
         self._http.receive_data(data)
         self._read()
 
-    def connection_lost(self, _: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         if self._answering is not None:
             self._answering.cancel()
         self._writable.set()
@@ -154,19 +154,22 @@ class Connection(asyncio.Protocol):
         self._send(h11.Response(status_code=answer.status, headers=list(answer.headers)))
         ready: list[bytes] = []
         size = 0
-        for piece in answer.pieces:
-            if isinstance(piece, bytes):
-                # With no body to send, as in a 204, h11 gives None or nothing at all.
-                framed = self._http.send(h11.Data(data=piece)) or b""
-                ready.append(framed)
-                size += len(framed)
-                if size < WRITE_SIZE:
-                    continue
+        try:
+            for piece in answer.pieces:
+                if isinstance(piece, bytes):
+                    # With no body to send, as in a 204, h11 gives None or nothing at all.
+                    ready.append(self._http.send(h11.Data(data=piece)) or b"")
+                    size += len(piece)
+                    if size < WRITE_SIZE:
+                        continue
+                size = 0
+                await self._write(ready)
+                if not isinstance(piece, bytes):
+                    due = await self._wait(piece, due)
+            ready.append(self._http.send(h11.EndOfMessage()) or b"")
+        except h11.LocalProtocolError:
             await self._write(ready)
-            size = 0
-            if not isinstance(piece, bytes):
-                due = await self._wait(piece, due)
-        ready.append(self._http.send(h11.EndOfMessage()) or b"")
+            raise
         await self._write(ready)
 
     async def _write(self, ready: list[bytes]) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 from attrs import frozen
 
 from ._bodies import encode, event
-from ._script import DONE, EVENT_STREAM, JSON, Cut, ErrorEvent, Say, Stall
 from ._texts import count_prompt_tokens, default_text, prompt_of, tokenise
 from ._values import Answer, Drop, Piece
+from ._vocabulary import DONE, EVENT_STREAM, JSON, Cut, ErrorEvent, Say, Stall
 
 HEARTBEAT = b": heartbeat\n\n"
 
@@ -43,6 +43,14 @@ class _Speech:
     def delta(self, delta: Mapping[str, Any], finish_reason: str | None = None) -> Iterator[bytes]:
         for index in range(self.n):
             yield self.chunk([{"index": index, "delta": delta, "finish_reason": finish_reason}])
+
+    def content(self, tokens: tuple[str, ...]) -> Iterator[list[bytes]]:
+        """Give the chunks of each token; all that is not the token is encoded once, because streams can be many."""
+        mark = "\0"  # escaped in JSON, whatever else is not
+        frames = [chunk.split(encode(mark)) for chunk in self.delta({"content": mark})]
+        for token in tokens:
+            quoted = encode(token)
+            yield [head + quoted + tail for head, tail in frames]
 
     def whole(self) -> dict[str, Any]:
         message = {"role": "assistant", "content": "".join(self.tokens)}
@@ -93,11 +101,11 @@ def say(said: Say, request: Mapping[str, Any], *, number: int, created: int, tok
 def _stream(said: Say, speech: _Speech, every: float) -> Iterator[Piece]:
     """Give the events of an undisturbed stream, and the pauses between them."""
     yield from speech.delta({"role": "assistant", "content": ""})
-    for number, token in enumerate(speech.tokens):
+    for number, chunks in enumerate(speech.content(speech.tokens)):
         pause = every if number else said.first_after
         if pause > 0:
             yield pause
-        yield from speech.delta({"content": token})
+        yield from chunks
     if speech.finish_reason is not None:
         yield from speech.delta({}, speech.finish_reason)
     if speech.usage_wanted:

@@ -1,141 +1,38 @@
-"""What can be scripted, and the queue that it waits in.
-
-`Answer`, `Say`, `Fail` and `Handle` are the whole vocabulary; the methods of a script are short ways to queue them.
-"""
+"""The queue of what one route answers next, and short ways to say what goes into it."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timezone
-from email.utils import format_datetime
+from datetime import datetime
 from threading import Lock
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
-from attrs import field, frozen
+from attrs import frozen
 
 from ._bodies import encode, event
 from ._texts import tokenise
 from ._values import Answer, Drop, Entry, Piece, Refuse, headers_of
-
-EVENT_STREAM = (("Content-Type", "text/event-stream"), ("Cache-Control", "no-store"))
-JSON = ("Content-Type", "application/json")
-DONE = event("[DONE]")
-
-
-@frozen
-class Cut:
-    """A stream breaks off: the connection drops.
-
-    Attributes:
-        after_events: After how many events on the wire; the first one carries only the role.
-        inside: Half of one more event is sent: cut anywhere, or in the middle of a UTF-8 character.
-        reset: By a reset (RST) rather than by a close (FIN).
-    """
-
-    after_events: int
-    inside: Literal["event", "character"] | None = None
-    reset: bool = False
-
-
-@frozen
-class Stall:
-    """A stream falls silent for a while, then goes on.
-
-    Attributes:
-        after_events: After how many events on the wire; the first one carries only the role.
-        seconds: For how long.
-        heartbeat_every: Seconds between comments that keep the connection alive; None for none.
-    """
-
-    after_events: int
-    seconds: float
-    heartbeat_every: float | None = None
-
-
-@frozen
-class ErrorEvent:
-    """A stream ends with an error instead of its end.
-
-    Attributes:
-        after_events: After how many events on the wire; the first one carries only the role.
-        error: What the event's `error` field holds.
-        event_name: The event type, "error" with some gateways; "" sends none.
-    """
-
-    after_events: int
-    error: Mapping[str, Any]
-    event_name: str = ""
-
-
-@frozen
-class Say:
-    """A completion: streamed if the request asks for it, whole otherwise.
-
-    Attributes:
-        tokens: The deltas, in order; None for the default text, cut into words.
-        every: Seconds between two deltas; None for the fake's `token_interval`.
-        first_after: Seconds between the role and the first delta.
-        headers_after: Seconds before the status line.
-        finish_reason: Why the model stopped; None leaves it out.
-        done: Whether `[DONE]` ends the stream.
-        mishaps: What happens on the way.
-    """
-
-    tokens: tuple[str, ...] | None = None
-    every: float | None = None
-    first_after: float = 0.0
-    headers_after: float = 0.0
-    finish_reason: str | None = "stop"
-    done: bool = True
-    mishaps: tuple[Cut | Stall | ErrorEvent, ...] = ()
-
-
-@frozen
-class Fail:
-    """An error in the shape of the route's errors, with a correlation id of its own.
-
-    Attributes:
-        status: The HTTP status.
-        code: The service's code; "" for the usual one of the status.
-        message: The service's words; "" for the usual ones of the status.
-        details: The body's details.
-        limit: The limit that was hit: key, namespace and value.
-        headers: Further headers.
-    """
-
-    status: int
-    code: str = ""
-    message: str = ""
-    details: tuple[Mapping[str, Any], ...] = ()
-    limit: Mapping[str, Any] | None = None
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-@frozen
-class Handle:
-    """The request is handled as ever, and something happens before the answer's status line.
-
-    Attributes:
-        before: Pauses in seconds, or `Drop`, which loses the answer.
-    """
-
-    before: tuple[Piece, ...] = ()
-
-
-Scripted: TypeAlias = "Answer | Say | Fail | Handle"
+from ._vocabulary import (
+    DONE,
+    EVENT_STREAM,
+    JSON,
+    Cut,
+    ErrorEvent,
+    Fail,
+    Handle,
+    Say,
+    Scripted,
+    Stall,
+    retry_after_header,
+    too_many_requests,
+)
 
 
 @frozen
 class _Queued:
     what: Scripted
-    times: int = field()
-
-    @times.validator
-    def _positive(self, _: Any, value: int) -> None:
-        if value < 1:
-            msg = f"times must be at least 1, or None for always; got {value}"
-            raise ValueError(msg)
+    times: int
 
 
 class Script:
@@ -158,6 +55,9 @@ class Script:
         Raises:
             ValueError: `times` is below 1.
         """
+        if times is not None and times < 1:
+            msg = f"times must be at least 1, or None for always; got {times}"
+            raise ValueError(msg)
         with self._lock:
             if times is None:
                 self._always = scripted[-1]
@@ -304,7 +204,7 @@ class TokenScript(Script):
             retry_after: As for the other routes; this endpoint is not known to send the header.
             times: For how many requests; None for always.
         """
-        headers = () if retry_after is None else (("Retry-After", _retry_after(retry_after)),)
+        headers = () if retry_after is None else (("Retry-After", retry_after_header(retry_after)),)
         message = "rate limit exceeded; too many token requests"
         self.queue(Fail(400, "invalid_request", message, headers=headers), times=times)
 
@@ -442,22 +342,6 @@ class CompletionScript(Script):
         if error is None:
             error = {"message": "The server had an error.", "type": "server_error", "code": "internal.server.error"}
         self.say(text, ErrorEvent(after_events, error, event_name), every=every, times=times)
-
-
-def too_many_requests(retry_after: float | datetime | str | None, limit: Mapping[str, Any] | None = None) -> Fail:
-    """Build the platform's 429, its message included."""
-    if retry_after is None:
-        return Fail(429, limit=limit)
-    header = _retry_after(retry_after)
-    message = f"Rate limit exceeded the maximum. Retry the request in [{header}] seconds"
-    code = "too.many.requests.retry.after"
-    return Fail(429, code, message, limit=limit, headers=(("Retry-After", header),))
-
-
-def _retry_after(value: float | datetime | str) -> str:
-    if isinstance(value, datetime):
-        return format_datetime(value.astimezone(timezone.utc), usegmt=True)
-    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _pause(seconds: float) -> tuple[Piece, ...]:

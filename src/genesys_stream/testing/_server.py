@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Generator
 from threading import Event, Thread
 from types import TracebackType
 from typing import Any
@@ -93,7 +93,7 @@ class FakeServer:
         self._ask(self._close_connections())
 
     @contextlib.contextmanager
-    def refusing(self) -> Iterator[None]:
+    def refusing(self) -> Generator[None, None, None]:
         """Refuse connections while inside, as a host that is down does; open ones are closed."""
         self._ask(self._unlisten())
         try:
@@ -136,6 +136,9 @@ class FakeServer:
             self._listener = None
 
     async def _close_connections(self) -> None:
+        # What was accepted in this very moment needs some turns of the loop to enter the set.
+        for _ in range(5):
+            await asyncio.sleep(0)
         # A connection leaves the set when it has closed.
         for connection in tuple(self._connections):
             connection.abort()

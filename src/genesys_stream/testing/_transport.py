@@ -18,15 +18,20 @@ from ._values import Answer, Drop, Piece, Refuse, Request
 _Step = Iterator["bytes | float"]
 
 
-def _play(pieces: Iterable[Piece], http: Any, read_timeout: float | None, now: Callable[[], float]) -> _Step:
+def _play(
+    pieces: Iterable[Piece], http: Any, read_timeout: float | None, now: Callable[[], float], promised: int = 0
+) -> _Step:
     """Play pieces against a clock, and raise what httpx raises when a network does this to it.
 
     Pauses count from the piece before, not from when it was fetched: a model does not wait for its reader.
+    `promised` is the Content-Length, where there is one.
     """
     due = waiting_since = now()
+    sent = 0
     for piece in pieces:
         if isinstance(piece, bytes):
             if piece:
+                sent += len(piece)
                 yield piece
                 waiting_since = now()
         elif isinstance(piece, Refuse):
@@ -42,6 +47,8 @@ def _play(pieces: Iterable[Piece], http: Any, read_timeout: float | None, now: C
                 yield max(0.0, patience - now())
                 raise http.ReadTimeout("timed out")
             yield max(0.0, due - now())
+    if sent < promised:
+        raise http.RemoteProtocolError("peer closed connection without sending complete message body")
 
 
 class _Body:
@@ -56,15 +63,19 @@ class _Body:
         with app.lock:
             app.open_answers += 1
 
+    def _steps(self, now: Callable[[], float]) -> _Step:
+        promised = int(self._answer.header("content-length") or 0)
+        return _play(self._answer.pieces, self._http, self._read_timeout, now, promised)
+
     def __iter__(self) -> Iterator[bytes]:
-        for step in _play(self._answer.pieces, self._http, self._read_timeout, time.monotonic):
+        for step in self._steps(time.monotonic):
             if isinstance(step, bytes):
                 yield step
             else:
                 time.sleep(step)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        for step in _play(self._answer.pieces, self._http, self._read_timeout, anyio.current_time):
+        for step in self._steps(anyio.current_time):
             if isinstance(step, bytes):
                 await anyio.lowlevel.checkpoint()
                 yield step

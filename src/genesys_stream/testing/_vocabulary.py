@@ -1,0 +1,136 @@
+"""The vocabulary of the scripts: what a route can be told to answer, as frozen values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from email.utils import format_datetime
+from typing import Any, Literal, TypeAlias
+
+from attrs import frozen
+
+from ._bodies import event
+from ._values import Answer, Piece
+
+EVENT_STREAM = (("Content-Type", "text/event-stream"), ("Cache-Control", "no-store"))
+JSON = ("Content-Type", "application/json")
+DONE = event("[DONE]")
+
+
+@frozen
+class Cut:
+    """A stream breaks off: the connection drops.
+
+    Attributes:
+        after_events: After how many events on the wire; the first one carries only the role.
+        inside: Half of one more event is sent: cut anywhere, or in the middle of a UTF-8 character.
+        reset: By a reset (RST) rather than by a close (FIN).
+    """
+
+    after_events: int
+    inside: Literal["event", "character"] | None = None
+    reset: bool = False
+
+
+@frozen
+class Stall:
+    """A stream falls silent for a while, then goes on.
+
+    Attributes:
+        after_events: After how many events on the wire; the first one carries only the role.
+        seconds: For how long.
+        heartbeat_every: Seconds between comments that keep the connection alive; None for none.
+    """
+
+    after_events: int
+    seconds: float
+    heartbeat_every: float | None = None
+
+
+@frozen
+class ErrorEvent:
+    """A stream ends with an error instead of its end.
+
+    Attributes:
+        after_events: After how many events on the wire; the first one carries only the role.
+        error: What the event's `error` field holds.
+        event_name: The event type, "error" with some gateways; "" sends none.
+    """
+
+    after_events: int
+    error: Mapping[str, Any]
+    event_name: str = ""
+
+
+@frozen
+class Say:
+    """A completion: streamed if the request asks for it, whole otherwise.
+
+    Attributes:
+        tokens: The deltas, in order; None for the default text, cut into words.
+        every: Seconds between two deltas; None for the fake's `token_interval`.
+        first_after: Seconds between the role and the first delta.
+        headers_after: Seconds before the status line.
+        finish_reason: Why the model stopped; None leaves it out.
+        done: Whether `[DONE]` ends the stream.
+        mishaps: What happens on the way.
+    """
+
+    tokens: tuple[str, ...] | None = None
+    every: float | None = None
+    first_after: float = 0.0
+    headers_after: float = 0.0
+    finish_reason: str | None = "stop"
+    done: bool = True
+    mishaps: tuple[Cut | Stall | ErrorEvent, ...] = ()
+
+
+@frozen
+class Fail:
+    """An error in the shape of the route's errors, with a correlation id of its own.
+
+    Attributes:
+        status: The HTTP status.
+        code: The service's code; "" for the usual one of the status.
+        message: The service's words; "" for the usual ones of the status.
+        details: The body's details.
+        limit: The limit that was hit: key, namespace and value.
+        headers: Further headers.
+    """
+
+    status: int
+    code: str = ""
+    message: str = ""
+    details: tuple[Mapping[str, Any], ...] = ()
+    limit: Mapping[str, Any] | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@frozen
+class Handle:
+    """The request is handled as ever, and something happens before the answer's status line.
+
+    Attributes:
+        before: Pauses in seconds, or `Drop`, which loses the answer.
+    """
+
+    before: tuple[Piece, ...] = ()
+
+
+Scripted: TypeAlias = "Answer | Say | Fail | Handle"
+
+
+def too_many_requests(retry_after: float | datetime | str | None, limit: Mapping[str, Any] | None = None) -> Fail:
+    """Build the platform's 429, its message included."""
+    if retry_after is None:
+        return Fail(429, limit=limit)
+    header = retry_after_header(retry_after)
+    message = f"Rate limit exceeded the maximum. Retry the request in [{header}] seconds"
+    code = "too.many.requests.retry.after"
+    return Fail(429, code, message, limit=limit, headers=(("Retry-After", header),))
+
+
+def retry_after_header(value: float | datetime | str) -> str:
+    if isinstance(value, datetime):
+        return format_datetime(value.astimezone(timezone.utc), usegmt=True)
+    return value if isinstance(value, str) else f"{value:g}"
