@@ -1,0 +1,67 @@
+"""A clock for the core's tests: deltas are fed at their times, and `tick` is called exactly when it is due."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from genesys_stream._values import Batch
+from genesys_stream._wire import join_surrogates
+
+
+@frozen
+class Sent:
+    batch: Batch
+    at: float
+    known: int
+    """How many characters of the whole text had arrived."""
+
+
+@frozen
+class Run:
+    text: str
+    arrivals: tuple[float, ...]
+    """One for each character."""
+    sent: tuple[Sent, ...]
+
+    @property
+    def texts(self):
+        return [sent.batch.text for sent in self.sent]
+
+    @property
+    def reasons(self):
+        return [sent.batch.reason for sent in self.sent]
+
+
+def run(coalescer, deltas, *, end=0.0):
+    """Feed (text, time) pairs, call tick when due, and close at `end` or with the last delta, whichever is later."""
+    arrivals: list[float] = []
+    sent: list[Sent] = []
+    half = ""
+    now = 0.0
+
+    def note(batches):
+        sent.extend(Sent(batch, now, len(arrivals)) for batch in batches)
+
+    def tick_until(time):
+        nonlocal now
+        while (due := coalescer.due) is not None and due <= time:
+            now = max(now, due)
+            note(coalescer.tick(now))
+            assert coalescer.due is None or coalescer.due > now, "tick changed nothing"
+
+    for text, at in deltas:
+        tick_until(at)
+        now = at
+        text_ = half + text
+        half = text_[-1:] if "\ud800" <= text_[-1:] <= "\udbff" else ""
+        arrivals += [at] * len(join_surrogates(text_[: len(text_) - len(half)]))
+        note(coalescer.feed(text, at))
+    end = max(end, now)
+    tick_until(end)
+    now = end
+    arrivals += [now] * len(half)
+    note(coalescer.close(now))
+    assert not coalescer.close(now), "close is idempotent"
+    assert coalescer.due is None
+    whole = join_surrogates("".join(text for text, _ in deltas))
+    return Run(whole, tuple(arrivals), tuple(sent))
