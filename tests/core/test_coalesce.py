@@ -1,24 +1,19 @@
 """What holds for every strategy, and what each is for."""
 
 import math
-import sys
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 import regex
 from attrs import frozen
 from hypothesis import given
+from texts import deltas
+from virtual import run
 
 from genesys_stream._core.coalesce import Coalescer, PassThrough, Pattern, Sentence, TimeSize
 from genesys_stream._errors import InvalidArgument
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-
-from strategies import deltas  # noqa: E402
-from virtual import run  # noqa: E402
 
 
 @frozen
