@@ -40,6 +40,7 @@ GenesysStreamError
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 if TYPE_CHECKING:
@@ -134,7 +135,7 @@ class StatusError(ServiceError):
         in_stream: Whether the error arrived inside a stream that had begun with status 200.
     """
 
-    retry_statuses: ClassVar[frozenset[int]] = frozenset({408, 429, 502, 503, 504})
+    retry_statuses: ClassVar[frozenset[int]] = frozenset({429, 502, 503, 504})
 
     def __init__(  # noqa: PLR0913 - every field of the service's error body is one of them
         self,
@@ -319,3 +320,15 @@ class TransportIdleTimeout(TimeoutExpired):
 
 class DeadlineExceeded(TimeoutExpired):
     """The call was not over within `Timeouts.total` seconds."""
+
+
+def attach_report(error: BaseException, report: RelayReport) -> None:
+    """Put a relay's report on the exception that ended it, whoever's it is, unless its class leaves no room."""
+    with suppress(AttributeError, TypeError):
+        error.report = report  # type: ignore[attr-defined]  # ours declare it, and on a stranger's it does no harm
+
+
+# Tracebacks show a class under the name by which it is imported.
+for _value in list(globals().values()):
+    if isinstance(_value, type) and issubclass(_value, GenesysStreamError):
+        _value.__module__ = "genesys_stream"

@@ -21,6 +21,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterator
 from functools import cache
+from itertools import takewhile
 
 from .._values import Batch
 from .._wire import join_surrogates
@@ -75,11 +76,8 @@ def last_cut(text: str, n: int) -> int:
     cut = n - 1
     while cut and not (_is_plain(text, cut - 1) and _is_plain(text, cut)):
         cut -= 1
-    for cluster in _clusters()(text, cut):
-        if cluster.end() > n:
-            break
-        cut = cluster.end()
-    return cut
+    ends = (cluster.end() for cluster in _clusters()(text, cut))
+    return max(takewhile(n.__ge__, ends), default=cut)
 
 
 def _is_plain(text: str, at: int) -> bool:

@@ -12,7 +12,7 @@ from ._completions import (
     ToolCall,
     Usage,
 )
-from ._options import Timeouts, Timing
+from ._options import Exchange, Timeouts, Timing
 from ._relay import Batch, Delivery, PushReceipt, RelayReport, Undelivered
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "CompletionChunk",
     "Delivery",
     "Delta",
+    "Exchange",
     "FunctionCall",
     "Message",
     "PushReceipt",

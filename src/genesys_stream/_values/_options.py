@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from .. import _errors
+
 
 @frozen(kw_only=True)
 class Timeouts:
@@ -16,6 +18,8 @@ class Timeouts:
         first_token: From the call to the first non-empty delta of a stream, retries included.
         token_idle: Between one delta and the next; heartbeats do not count.
         transport_idle: Between one byte and the next; heartbeats count.
+        answer: For a whole completion, which is said before it is sent, to begin to arrive.
+        push: For the answer to a push.
         total: For the whole call.
     """
 
@@ -25,6 +29,8 @@ class Timeouts:
     first_token: float | None = 120.0
     token_idle: float | None = 60.0
     transport_idle: float | None = 120.0
+    answer: float | None = 600.0
+    push: float | None = 30.0
     total: float | None = None
 
 
@@ -45,3 +51,24 @@ class Timing:
     mean_gap: float = 0.0
     max_gap: float = 0.0
     last_activity: float | None = None
+
+
+@frozen
+class Exchange:
+    """One request and what came of it, for `on_event` hooks.
+
+    Attributes:
+        method: The HTTP method.
+        url: The URL.
+        status: The HTTP status; None when there was no answer.
+        error: What took the answer's place.
+        seconds: How long it took, to the headers of a stream or to the end of another body.
+        correlation_id: The correlation header, which Genesys Cloud support asks for.
+    """
+
+    method: str
+    url: str
+    status: int | None
+    error: _errors.NetworkError | None
+    seconds: float
+    correlation_id: str = ""

@@ -6,6 +6,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from .. import _errors
 from ._completions import Completion, _extra, _size
 
 
@@ -151,5 +152,5 @@ class RelayReport:
         """Raise the first undelivered batch's error, with this report on it, if there is one."""
         if self.undelivered:
             error = self.undelivered[0].error
-            error.report = self  # type: ignore[attr-defined]  # on ours it is declared; on a stranger's it helps as well
+            _errors.attach_report(error, self)
             raise error

@@ -1,0 +1,342 @@
+"""Completions, awaited."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import closing
+from types import TracebackType
+from typing import Any
+
+import anyio
+from typing_extensions import Self, Unpack
+
+from .. import _errors
+from .._core.completions import Call, CompletionOptions, Reading, Want, complete, completion_call
+from .._core.settings import Settings
+from .._core.surrogates import SurrogateJoiner
+from .._http import failure, step
+from .._values import Completion, CompletionChunk, Message, Timing
+from .session import Session, clock
+from .shield import Unhooked
+
+DRAIN_SECONDS = 0.05
+"""How long to wait for the end of a body whose meaning is complete, so that its connection can be used again."""
+
+
+class AsyncCompletionStream:
+    """A completion that is being said: an async iterator of chunks, and an async context manager.
+
+    Nothing is sent before the first chunk is asked for, or the `async with` block is entered.
+    Leaving a loop over it, or the block, cancelling it, or letting go of it, gives its connection back.
+    A stream is for one task at a time.
+
+    Raises:
+        StreamTruncated: It ended before it was complete.
+        StatusError: The service said no, before the first chunk or inside the stream.
+        NetworkError: The connection broke, or a clock of `Timeouts` ran out.
+        ProtocolError: The answer is neither an event stream nor JSON.
+    """
+
+    def __init__(self, session: Session, call: Call) -> None:
+        self._session = session
+        self._call = call
+        self._settings = call.settings
+        self._reading: Reading | None = None
+        self._ready: deque[CompletionChunk] = deque()
+        self._response: Any = None
+        self._pieces: Any = None
+        self._first_piece = False
+        self._give_back_later: Callable[[], None] | None = None
+        self._head: Any = None
+        self._busy = False
+        self._closed = False
+
+    def __aiter__(self) -> AsyncIterator[CompletionChunk]:
+        return _Loop(self)
+
+    async def __anext__(self) -> CompletionChunk:
+        """The next chunk."""
+        while not self._ready:
+            if self._busy:
+                msg = "two tasks may not read one stream; read it in one, and hand the chunks on"
+                raise _errors.StreamStateError(msg)
+            self._busy = True
+            try:
+                await self._pull()
+            except BaseException:
+                await self._release()
+                raise
+            finally:
+                self._busy = False
+        return self._ready.popleft()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._open(self._begun())
+        except BaseException:
+            await self._release()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        self._let_go()
+
+    @property
+    def text_stream(self) -> AsyncIterator[str]:
+        """The text alone, piece by piece, with the halves of surrogate pairs joined."""
+        return _Texts(self)
+
+    @property
+    def completion(self) -> Completion:
+        """What was said so far."""
+        return Completion() if self._reading is None else self._reading.completion
+
+    async def result(self) -> Completion:
+        """Read to the end.
+
+        Returns:
+            The whole completion.
+
+        Raises:
+            GenesysStreamError: It did not become whole; see the class.
+        """
+        async for _ in self:
+            pass
+        if self._reading is None or not self._reading.complete:
+            error = _errors.StreamStateError("the stream was closed before it was complete; .partial holds what was said")
+            error.partial = self.completion
+            raise error
+        return self.completion
+
+    @property
+    def committed(self) -> bool:
+        """Whether a non-empty delta was handed out, after which a failure is no longer retried."""
+        return self._reading is not None and self._reading.committed
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status; None before there is an answer."""
+        return None if self._head is None else self._head.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The answer's headers, their names in lower case; empty before there is an answer."""
+        return {} if self._head is None else self._head.headers
+
+    @property
+    def request_id(self) -> str:
+        """The correlation id, which Genesys Cloud support asks for; "" before there is an answer."""
+        return "" if self._head is None else self._head.correlation_id or self.headers.get("x-request-id", "")
+
+    @property
+    def timing(self) -> Timing:
+        """How the stream flowed so far."""
+        return Timing() if self._reading is None else self._reading.timing
+
+    async def aclose(self) -> None:
+        """Give the connection back; what was read stays readable in `completion`. The second time does nothing."""
+        self._closed = True
+        self._ready.clear()
+        await self._release()
+
+    def _begun(self) -> Reading:
+        """The reading, whose clocks start when the stream is first asked for something."""
+        if self._reading is None:
+            self._reading = Reading(self._call, reauthorise=self._session.reauthorises, now=clock())
+        return self._reading
+
+    async def _pull(self) -> None:
+        """Do what the reading wants next."""
+        reading = self._begun()
+        if self._closed or reading.want is Want.NOTHING:
+            await self._release()
+            if reading.failure is not None and not self._closed:
+                raise reading.failure
+            raise StopAsyncIteration
+        if reading.want is Want.OPEN:
+            await self._release()
+            await self._open(reading)
+        elif reading.want is Want.DRAIN:
+            await self._drain(reading)
+        else:
+            await self._read(reading)
+
+    async def _open(self, reading: Reading) -> None:
+        if reading.want is not Want.OPEN or self._closed:
+            return
+        with closing(reading.opening()) as conversation:
+            attempt, reply = step(lambda: next(conversation))
+            while attempt is not None:
+                due = reading.due
+                try:
+                    outcome, response = await self._session.exchange(
+                        attempt,
+                        self._settings,
+                        until=due,
+                        answer_within=self._settings.timeouts.transport_idle,
+                        keep=True,
+                    )
+                    if response is not None:
+                        self._hold(response)
+                    if reading.expire(clock()):
+                        return
+                    attempt, reply = step(lambda: conversation.send(outcome))  # noqa: B023 - called at once
+                except _errors.GenesysStreamError as error:
+                    reading.refused(error)
+                    return
+        reading.opened(reply, clock())
+        self._head = reply
+        self._pieces = self._response.stream.__aiter__()
+        self._first_piece = True
+
+    def _hold(self, response: Any) -> None:
+        self._response = response
+        self._give_back_later = self._session.reaper.later(response.aclose)
+
+    async def _read(self, reading: Reading) -> None:
+        piece: bytes | None = b""
+        due = reading.due
+        try:
+            with anyio.CancelScope(deadline=float("inf") if due is None else due):
+                piece = await self._next_piece()
+        except Exception as error:
+            now = clock()
+            if not reading.expire(now):
+                self._ready.extend(reading.lost(failure(error), now))
+            return
+        now = clock()
+        if piece:
+            self._ready.extend(reading.receive(piece, now))
+        elif piece is None and not reading.expire(now):
+            self._ready.extend(reading.ended(now))
+            return
+        reading.expire(now)
+
+    async def _next_piece(self) -> bytes | None:
+        if self._first_piece:
+            self._first_piece = False
+            return await Unhooked(lambda: anext(self._pieces, None))
+        return await anext(self._pieces, None)  # type: ignore[no-any-return]  # the HTTP library's stream is not typed here
+
+    async def _drain(self, reading: Reading) -> None:
+        """Read the little that is left of the body, briefly, so that the connection can be used again."""
+        reading.ended(clock())
+        try:
+            with anyio.move_on_after(DRAIN_SECONDS):
+                while await self._next_piece() is not None:
+                    pass
+        except Exception:  # noqa: BLE001, S110 - the completion is whole, and the connection is closed if it is of no more use
+            pass
+
+    async def _release(self) -> None:
+        response, self._response = self._response, None
+        self._give_back_later = None
+        if response is not None:
+            await self._session.reaper.close(response.aclose)
+        self._pieces = None
+
+    def _let_go(self) -> None:
+        """Give the connection back from where nothing can be awaited."""
+        give_back, self._give_back_later = getattr(self, "_give_back_later", None), None
+        if give_back is not None:
+            self._closed = True
+            self._response = None
+            give_back()
+
+
+class _Loop:
+    """One loop over a stream: when it is left, the stream is closed."""
+
+    def __init__(self, stream: AsyncCompletionStream) -> None:
+        self._stream = stream
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __anext__(self) -> Any:
+        return self._stream.__anext__()
+
+    def __del__(self) -> None:
+        self._stream._let_go()
+
+
+class _Texts:
+    """The text of a stream."""
+
+    def __init__(self, stream: AsyncCompletionStream) -> None:
+        self._chunks = stream.__aiter__()
+        self._joiner = SurrogateJoiner()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> str:
+        async for chunk in self._chunks:
+            text = self._joiner.feed(chunk.text)
+            if text:
+                return text
+        rest = self._joiner.close()
+        if rest:
+            return rest
+        raise StopAsyncIteration
+
+
+class AsyncCompletions:
+    """Asks for completions.
+
+    Args:
+        session: Sends the requests.
+        settings: The client's settings.
+    """
+
+    def __init__(self, session: Session, settings: Settings) -> None:
+        self._session = session
+        self._settings = settings
+
+    def stream(
+        self, *, model: str, messages: Sequence[Message | Mapping[str, Any]], **options: Unpack[CompletionOptions],
+    ) -> AsyncCompletionStream:
+        """Ask for a completion that is read while it is being said.
+
+        Args:
+            model: The model's name.
+            messages: The conversation so far, as mappings or as `Message` values.
+            **options: See `CompletionOptions`.
+
+        Returns:
+            The stream, which needs no await; nothing is sent before it is read.
+
+        Raises:
+            InvalidArgument: An argument will not do.
+        """
+        call = completion_call(self._settings, model=model, messages=messages, stream=True, options=options)
+        return AsyncCompletionStream(self._session, call)
+
+    async def create(
+        self, *, model: str, messages: Sequence[Message | Mapping[str, Any]], **options: Unpack[CompletionOptions],
+    ) -> Completion:
+        """Ask for a whole completion.
+
+        Args:
+            model: The model's name.
+            messages: The conversation so far, as mappings or as `Message` values.
+            **options: See `CompletionOptions`.
+
+        Returns:
+            The completion.
+
+        Raises:
+            InvalidArgument: An argument will not do.
+            StatusError: The service said no.
+            NetworkError: No answer could be had.
+            ProtocolError: The answer is not a completion.
+        """
+        call = completion_call(self._settings, model=model, messages=messages, stream=False, options=options)
+        conversation = complete(call, reauthorise=self._session.reauthorises)
+        return await self._session.converse(conversation, call.settings, answer_within=call.settings.timeouts.answer)

@@ -1,0 +1,140 @@
+"""Pushes, awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from .._core.conversation import Retry
+from .._core.payload import MAX_PAYLOAD_BYTES, TITLE, Caption, Envelope, check_push, count_received
+from .._core.push import ONCE, dry_receipt, push, push_request
+from .._core.settings import Settings
+from .._values import Batch, PushReceipt
+from .._wire import dumps
+from .session import Session
+
+
+class AsyncPushSink:
+    """What `relay` delivers to: one push for each batch, to the same targets.
+
+    It sends a batch once and says what came of it; when to send it again is for the relay to decide.
+    """
+
+    def __init__(self, client: AsyncPushClient, envelope: Envelope, *, dry_run: bool) -> None:
+        self._client = client
+        self._envelope = envelope
+        self._dry_run = dry_run
+
+    def fit(self, batch: Batch) -> int:
+        """How many characters of the batch's text one payload can carry."""
+        return self._envelope.fit(batch)
+
+    async def __call__(self, batch: Batch) -> PushReceipt:
+        """Push a batch.
+
+        Returns:
+            The receipt.
+
+        Raises:
+            StatusError: The service said no.
+            AmbiguousDelivery: The answer was lost.
+            NetworkError: The push was never sent.
+        """
+        return await self._client.send_payload(self._envelope.encode(batch), retry=ONCE, dry_run=self._dry_run)
+
+
+class AsyncPushClient:
+    """Sends push notifications.
+
+    Args:
+        session: Sends the requests.
+        settings: The client's settings.
+    """
+
+    def __init__(self, session: Session, settings: Settings) -> None:
+        self._session = session
+        self._settings = settings
+
+    async def send(
+        self,
+        targets: Sequence[str],
+        title: str,
+        body: str,
+        data: Mapping[str, Any] | None = None,
+        *,
+        stringify: bool = False,
+        resend_lost: bool = False,
+        dry_run: bool = False,
+    ) -> PushReceipt:
+        """Send one push notification.
+
+        Args:
+            targets: The device tokens.
+            title: What the notification is headed.
+            body: What the notification reads.
+            data: Strings to strings, for the app.
+            stringify: Whether values of `data` that are not strings are written as JSON.
+            resend_lost: Whether to send the same bytes again when an answer was lost, so that the push arrives at least
+                once, instead of at most once.
+            dry_run: Whether to check everything and send nothing.
+
+        Returns:
+            The receipt.
+
+        Raises:
+            InvalidArgument: An argument will not do; nothing was sent.
+            StatusError: The service said no.
+            AmbiguousDelivery: The answer was lost: the push may have been delivered, or not.
+            NetworkError: The push was never sent.
+        """
+        content = dumps(check_push(targets, title, body, data, stringify=stringify))
+        return await self.send_payload(content, resend_lost=resend_lost, dry_run=dry_run)
+
+    async def send_payload(
+        self, content: bytes, *, retry: Retry | None = None, resend_lost: bool = False, dry_run: bool = False,
+    ) -> PushReceipt:
+        """Send a payload that is encoded already; see `send`."""
+        if dry_run:
+            return dry_receipt(content)
+        settings = self._settings
+        conversation = push(
+            push_request(settings.push_url, content),
+            retry or settings.retry,
+            reauthorise=self._session.reauthorises,
+            resend_lost=resend_lost,
+        )
+        return await self._session.converse(conversation, settings, answer_within=settings.timeouts.push)
+
+    def to(
+        self,
+        *targets: str,
+        title: Caption = TITLE,
+        body: Caption = count_received,
+        data: Mapping[str, str] | None = None,
+        ref: str = "",
+        mode: Literal["delta", "tail", "snapshot"] = "delta",
+        max_payload_bytes: int = MAX_PAYLOAD_BYTES,
+        dry_run: bool = False,
+    ) -> AsyncPushSink:
+        """Make a sink for `relay`.
+
+        Args:
+            *targets: The device tokens.
+            title: What each notification is headed, or a callable that says it for a batch.
+            body: What each notification reads, likewise.
+            data: The app's own keys for every payload.
+            ref: Where the receiver can fetch the whole text, an id or a URL; the final payload carries it.
+            mode: What the payloads hold.
+            max_payload_bytes: The limit for one encoded payload, in bytes.
+            dry_run: Whether to do everything but send.
+
+        Returns:
+            The sink.
+
+        Raises:
+            InvalidArgument: An argument will not do.
+        """
+        envelope = Envelope(
+            targets, title=title, body=body, data=data or {}, ref=ref, mode=mode, max_payload_bytes=max_payload_bytes,
+        )
+        return AsyncPushSink(self, envelope, dry_run=dry_run)

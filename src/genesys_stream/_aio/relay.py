@@ -1,0 +1,134 @@
+"""The relay, awaited: one task reads the source, the caller's sends."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterable, Callable
+from typing import Any
+
+import anyio
+
+from .. import _errors
+from .._core.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
+from .._values import Batch, CompletionChunk, RelayReport
+from .session import clock
+
+
+class AsyncRelay:
+    """One relay under way.
+
+    Args:
+        source: What is said.
+        sink: Takes the batches.
+        desk: Keeps account.
+        grace: For how many seconds what was said is still delivered after a cancellation.
+        on_event: Told of every delivery and loss, and of the report.
+    """
+
+    def __init__(
+        self,
+        source: AsyncIterable[CompletionChunk] | AsyncIterable[str],
+        sink: Callable[[Batch], object],
+        desk: Desk,
+        *,
+        grace: float,
+        on_event: Callable[[object], None],
+    ) -> None:
+        self._source = source
+        self._sink = sink
+        self._desk = desk
+        self._grace = grace
+        self._on_event = on_event
+        self._listener = Listener()
+        self._bell = anyio.Event()
+        self._room = anyio.Event()
+
+    async def run(self) -> RelayReport:
+        """Relay to the end.
+
+        Returns:
+            The report.
+
+        Raises:
+            BaseException: What ended the source, after what was said is delivered; the report is on it.
+        """
+        interruption: BaseException | None = None
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._read)
+            try:
+                await self._send()
+            except BaseException as error:
+                interruption = error
+                group.cancel_scope.cancel()
+                await self._interrupt(error)
+        report = self._desk.report(self._listener.completion)
+        self._on_event(report)
+        failure = interruption or report.error
+        if failure is not None:
+            _errors.attach_report(failure, report)
+            raise failure
+        return report
+
+    async def _read(self) -> None:
+        error: BaseException | None = None
+        try:
+            async for item in self._source:
+                if self._desk.arrive(self._listener.hear(item), clock()):
+                    self._bell.set()
+                while self._desk.full and not self._desk.closing:
+                    self._room = anyio.Event()
+                    await self._room.wait()
+        except Exception as caught:  # noqa: BLE001 - it is raised where `relay` was called
+            error = caught
+        finally:
+            await self._close_source()
+        self._desk.end(state_after(error), clock(), finish_reason=finish_reason_of(self._listener, error), error=error)
+        self._bell.set()
+
+    async def _send(self) -> None:
+        desk = self._desk
+        while not desk.done:
+            batch = desk.take(clock())
+            if batch is None:
+                await self._wait()
+            else:
+                await self._deliver(batch)
+
+    async def _wait(self) -> None:
+        self._bell = anyio.Event()
+        due = self._desk.due
+        with anyio.CancelScope(deadline=float("inf") if due is None else due):
+            await self._bell.wait()
+
+    async def _deliver(self, batch: Batch) -> None:
+        try:
+            receipt = self._sink(batch)
+            if inspect.isawaitable(receipt):
+                receipt = await receipt
+        except Exception as error:  # noqa: BLE001 - whatever a sink raises is accounted for
+            event: object = self._desk.failed(batch, error, clock())
+        except BaseException:
+            self._desk.failed(batch, lost_in_hand(), clock())
+            raise
+        else:
+            event = self._desk.delivered(batch, receipt, clock())
+        self._room.set()
+        if event is not None:
+            self._on_event(event)
+
+    async def _interrupt(self, error: BaseException) -> None:
+        """Deliver what was said before the cancellation, for as long as the grace period lasts."""
+        self._desk.end("cancelled", clock(), finish_reason=type(error).__name__, error=error)
+        try:
+            with anyio.CancelScope(deadline=clock() + self._grace, shield=True):
+                await self._send()
+        except BaseException as again:  # noqa: BLE001 - the first cancellation is the one that is raised
+            self._desk.abandon(again)
+        else:
+            self._desk.abandon(_errors.DeadlineExceeded("the grace period was over", seconds=self._grace))
+
+    async def _close_source(self) -> None:
+        close: Any = getattr(self._source, "aclose", None)
+        if callable(close):
+            with anyio.CancelScope(shield=True):
+                await close()

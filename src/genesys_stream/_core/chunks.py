@@ -1,0 +1,200 @@
+"""Events to chunks: what an event means, and when the stream is over.
+
+An OpenAI-style stream says each chunk as a JSON object and ends with `[DONE]`.
+An error may come at any point, as an event of type "error" or as an object with an `error` in it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from .. import _errors
+from .._values import Completion, CompletionChunk, ServerSentEvent
+from .._wire import NotTheShape, kind, structure
+from .encoding import Inflater
+from .exchange import Reply, is_error_object, stream_error
+from .sse import EventDecoder
+
+_DONE = "[DONE]"
+_FIRST_BYTES = 200
+
+
+class ChunkDecoder:
+    """Turns the body of a successful reply into chunks, however it is cut, and whether it streams or is one JSON object.
+
+    Nothing raises: what goes wrong becomes `failure`, so that the chunks before it are handed out first.
+
+    Attributes:
+        done: Whether `[DONE]` came, or a JSON body was whole.
+        failure: What went wrong, if something did; nothing more comes after it.
+    """
+
+    def __init__(self, reply: Reply, *, max_event_bytes: int) -> None:
+        self.done = False
+        self.failure: _errors.GenesysStreamError | None = None
+        self._reply = reply
+        self._limit = max_event_bytes
+        self._events = EventDecoder(max_event_bytes=max_event_bytes)
+        self._inflater: Inflater | None = None
+        self._streams: bool | None = None
+        self._body = bytearray()
+
+    def feed(self, data: bytes) -> list[CompletionChunk]:
+        """Take bytes of the body; returns the chunks that they complete."""
+        chunks: list[CompletionChunk] = []
+        try:
+            self._feed(data, chunks)
+        except _errors.GenesysStreamError as error:
+            self.failure = error
+        return chunks
+
+    def close(self) -> list[CompletionChunk]:
+        """Take note of the body's end; returns the one chunk of a JSON body."""
+        if self.done or self.failure or self._streams:
+            return []
+        try:
+            if self._streams is None and is_event_stream(self._reply, bytes(self._body)):
+                return []
+            chunk = completion_as_chunk(bytes(self._body))
+        except _errors.GenesysStreamError as error:
+            self.failure = error
+            return []
+        self.done = True
+        return [chunk]
+
+    def _feed(self, data: bytes, chunks: list[CompletionChunk]) -> None:
+        if self.done or self.failure:
+            return
+        if self._inflater is None:
+            self._inflater = Inflater(self._reply.headers.get("content-encoding", ""))
+        data = self._inflater.feed(data, self._limit)
+        if self._streams is None:
+            self._body += data
+            if not self._body.strip(b"\xef\xbb\xbf \t\r\n"):
+                return
+            self._streams = is_event_stream(self._reply, bytes(self._body))
+            data = bytes(self._body)
+        elif not self._streams:
+            self._body += data
+        if self._streams:
+            for event in self._events.feed(data):
+                if event.data.strip() == _DONE:
+                    self.done = True
+                    return
+                chunk = read_event(event)
+                if chunk is not None:
+                    chunks.append(chunk)
+            if self._events.error is not None:
+                raise self._events.error
+        elif len(self._body) > self._limit:
+            msg = f"the body is larger than max_event_bytes={self._limit}"
+            raise _errors.EventTooLarge(msg, limit=self._limit)
+
+
+def read_event(event: ServerSentEvent) -> CompletionChunk | None:
+    """Read one event.
+
+    Returns:
+        The chunk, or None for an event without meaning, such as a heartbeat that carries data.
+
+    Raises:
+        StatusError: The event is an error.
+        MalformedEvent: The event's data is not a JSON object.
+    """
+    named_error = event.event == "error"
+    if not event.data.strip():
+        return None
+    try:
+        payload = event.json()
+    except _errors.MalformedEvent:
+        if named_error:
+            raise stream_error(event.data, event.data) from None
+        raise
+    if named_error:
+        raise stream_error(payload, event.data)
+    if not isinstance(payload, dict):
+        msg = f"an event's data must be a JSON object, not {kind(payload)}"
+        raise _errors.MalformedEvent(msg, data=event.data)
+    if "choices" not in payload or payload.get("error"):
+        if is_error_object(payload):
+            raise stream_error(payload, event.data)
+        if event.event != "message":
+            return None
+    return CompletionChunk(payload)
+
+
+def is_event_stream(reply: Reply, first: bytes) -> bool:
+    """Tell an event stream from a JSON body, by the content type, or by the first byte where that says nothing.
+
+    Raises:
+        UnexpectedContent: It is neither.
+    """
+    media_type = reply.media_type
+    if media_type == "text/event-stream":
+        return True
+    if media_type == "application/json" or media_type.endswith("+json"):
+        return False
+    start = first.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    if media_type in {"", "text/plain", "application/octet-stream"} and start != b"<":
+        return start not in {b"{", b"["}
+    msg = (
+        f"expected text/event-stream or application/json, got {media_type or 'no content type'} "
+        f"with status {reply.status}, beginning {first[:_FIRST_BYTES]!r}"
+    )
+    raise _errors.UnexpectedContent(msg, content_type=media_type, first_bytes=first[:_FIRST_BYTES])
+
+
+def read_completion(body: bytes) -> Completion:
+    """Read a whole completion that came as JSON.
+
+    Raises:
+        StatusError: It is an error object.
+        MalformedEvent: It is neither a completion nor an error.
+    """
+    payload = _completion_object(body)
+    try:
+        return structure(payload, Completion)
+    except NotTheShape as error:
+        msg = f"the body is not a completion: {error}"
+        raise _errors.MalformedEvent(msg, data=body.decode("utf-8", "replace")) from None
+
+
+def completion_as_chunk(body: bytes) -> CompletionChunk:
+    """Read a whole completion that came as JSON though a stream was asked for, as the one chunk of a stream.
+
+    Raises:
+        StatusError: It is an error object.
+        MalformedEvent: It is neither a completion nor an error.
+    """
+    payload = _completion_object(body)
+    choices = [_as_chunk_choice(choice) for choice in payload["choices"]]
+    return CompletionChunk({**payload, "choices": choices})
+
+
+def _as_chunk_choice(choice: Any) -> Any:
+    message = choice.get("message") if isinstance(choice, Mapping) else None
+    if not isinstance(message, Mapping):
+        return choice
+    calls = message.get("tool_calls")
+    if isinstance(calls, list):
+        numbered = [{"index": i, **call} if isinstance(call, Mapping) else call for i, call in enumerate(calls)]
+        message = {**message, "tool_calls": numbered}
+    return {**{name: value for name, value in choice.items() if name != "message"}, "delta": message}
+
+
+def _completion_object(body: bytes) -> dict[str, Any]:
+    text = body.decode("utf-8-sig", "replace")
+    try:
+        payload = json.loads(text)
+    except (ValueError, RecursionError):
+        payload = None
+    if isinstance(payload, dict):
+        if "choices" not in payload or payload.get("error"):
+            if is_error_object(payload):
+                raise stream_error(payload, text)
+        elif isinstance(payload["choices"], list):
+            return payload
+    msg = f"expected a completion as JSON, got a body beginning {body[:_FIRST_BYTES]!r}"
+    raise _errors.MalformedEvent(msg, data=text)

@@ -1,0 +1,382 @@
+"""A completion as a conversation: the request, and the reading of a streamed answer.
+
+`Reading` is told what arrives and when, and says what it wants next:
+
+    OPEN    a connection: drive `opening()`, then tell `opened()` what came of it
+    READ    bytes: tell `receive()`, `ended()` or `lost()`; or `expire()` when `due` has passed
+    DRAIN   the rest of a body whose meaning is complete, so that its connection can be used again
+    NOTHING more
+
+What fails before the first non-empty delta was handed out is tried again; what fails afterwards ends the stream,
+and whoever reads it gets every chunk that came before the failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
+from operator import itemgetter
+from typing import Any
+
+from attrs import frozen
+from typing_extensions import TypedDict
+
+from .. import _errors
+from .._errors import GenesysStreamError, NetworkError
+from .._values import Completion, CompletionChunk, Message, Timeouts, Timing
+from .._wire import dumps, kind, unstructure
+from .accumulate import CompletionAccumulator
+from .chunks import ChunkDecoder, is_event_stream, read_completion
+from .conversation import Conversation, Patience, Retry, ask
+from .exchange import Reply, Request, checked_headers
+from .settings import Settings
+
+TOKEN_MARGIN = 300.0
+"""For how many seconds the token that opens a stream must still be good."""
+
+
+class CompletionOptions(TypedDict, total=False):
+    """What a completion may be asked for with, beside the model and the messages.
+
+    The names are the ones of the OpenAI format; None leaves one out.
+
+    Attributes:
+        extra_body: Fields of the request that have no name here.
+        extra_headers: Headers for this call alone.
+        timeouts: The clocks of this call, in place of the client's.
+        retry: The patience of this call, in place of the client's.
+    """
+
+    temperature: float | None
+    top_p: float | None
+    max_tokens: int | None
+    max_completion_tokens: int | None
+    stop: str | Sequence[str] | None
+    n: int | None
+    tools: Sequence[Mapping[str, Any]] | None
+    tool_choice: str | Mapping[str, Any] | None
+    parallel_tool_calls: bool | None
+    response_format: Mapping[str, Any] | None
+    seed: int | None
+    stream_options: Mapping[str, Any] | None
+    frequency_penalty: float | None
+    presence_penalty: float | None
+    logit_bias: Mapping[str, float] | None
+    logprobs: bool | None
+    top_logprobs: int | None
+    reasoning_effort: str | None
+    user: str | None
+    metadata: Mapping[str, str] | None
+    extra_body: Mapping[str, Any] | None
+    extra_headers: Mapping[str, str] | None
+    timeouts: Timeouts | None
+    retry: Retry | None
+
+
+_OF_THE_CALL = ("extra_body", "extra_headers", "timeouts", "retry")
+_IN_THE_BODY = frozenset(CompletionOptions.__annotations__).difference(_OF_THE_CALL)
+
+
+@frozen
+class Call:
+    """One call for a completion, ready to be made.
+
+    Attributes:
+        request: What is sent.
+        choices: How many choices were asked for.
+        settings: The client's settings, with what this call changed.
+    """
+
+    request: Request
+    choices: int
+    settings: Settings
+
+
+def completion_call(
+    settings: Settings, *, model: str, messages: Sequence[Message | Mapping[str, Any]], stream: bool, options: CompletionOptions,
+) -> Call:
+    """Make ready a call for a completion.
+
+    Raises:
+        InvalidArgument: The model, a message or an option will not do.
+    """
+    wanted: Mapping[str, Any] = options
+    for name in wanted:
+        if name not in _IN_THE_BODY and name not in _OF_THE_CALL:
+            raise _errors.InvalidArgument(name, "is not an option of a completion; fields of your own go in extra_body")
+    if not isinstance(model, str) or not model:
+        raise _errors.InvalidArgument("model", f"must be a name that is not empty, not {_shown(model)}")
+    if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Sequence):
+        raise _errors.InvalidArgument(
+            "messages", f'must be a list of messages such as {{"role": "user", "content": "Hi"}}, not {kind(messages)}',
+        )
+    if not messages:
+        raise _errors.InvalidArgument("messages", "must hold at least one message")
+    choices = wanted.get("n") or 1
+    if not isinstance(choices, int) or isinstance(choices, bool) or choices < 1:
+        raise _errors.InvalidArgument("n", f"must be a number of choices from 1, not {kind(choices)}")
+    extra_body = wanted.get("extra_body") or {}
+    if not isinstance(extra_body, Mapping):
+        raise _errors.InvalidArgument("extra_body", f"must be a mapping, not {kind(extra_body)}")
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": [_message(index, message) for index, message in enumerate(messages)],
+        "stream": stream,
+        **{name: unstructure(wanted[name]) for name in wanted if name in _IN_THE_BODY and wanted[name] is not None},
+        **unstructure(extra_body),
+    }
+    try:
+        content = dumps(body)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _errors.InvalidArgument("the request", f"cannot be written as JSON: {error}") from None
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "text/event-stream" if stream else "application/json",
+        "Cache-Control": "no-store",
+        **checked_headers("extra_headers", wanted.get("extra_headers") or {}),
+    }
+    request = Request("POST", settings.completions_url, headers, content, token_margin=TOKEN_MARGIN)
+    return Call(request, choices, settings.changed(timeouts=wanted.get("timeouts"), retry=wanted.get("retry")))
+
+
+def _message(index: int, message: object) -> dict[str, Any]:
+    plain = unstructure(message)
+    if not isinstance(plain, dict):
+        raise _errors.InvalidArgument(f"messages[{index}]", f"must be a mapping or a Message, not {kind(message)}")
+    if not isinstance(plain.get("role"), str):
+        raise _errors.InvalidArgument(f"messages[{index}]['role']", f"must be a string, not {kind(plain.get('role'))}")
+    return plain
+
+
+def _shown(value: object) -> str:
+    return "an empty one" if value == "" else kind(value)
+
+
+def complete(call: Call, *, reauthorise: bool) -> Conversation[Completion]:
+    """Ask for a whole completion.
+
+    Returns:
+        The completion.
+
+    Raises:
+        StatusError: The service said no.
+        NetworkError: No answer could be had.
+        ProtocolError: The answer is not a completion.
+    """
+    reply = yield from ask(call.request, Patience(call.settings.retry), reauthorise=reauthorise)
+    if not is_event_stream(reply, reply.body):
+        return read_completion(reply.body)
+    decoder = ChunkDecoder(reply, max_event_bytes=call.settings.max_event_bytes)
+    accumulator = CompletionAccumulator(call.choices)
+    for chunk in decoder.feed(reply.body):
+        accumulator.add(chunk)
+    if decoder.failure is not None:
+        raise decoder.failure
+    if not (decoder.done or accumulator.finished):
+        raise _truncated(accumulator.completion)
+    return accumulator.completion
+
+
+def _truncated(partial: Completion) -> _errors.StreamTruncated:
+    msg = "the stream ended with neither [DONE] nor a finish reason for every choice; .partial holds what was said"
+    error = _errors.StreamTruncated(msg)
+    error.partial = partial
+    return error
+
+
+_LINGER = 5.0
+"""Seconds to wait for `[DONE]`, or for the usage, once every choice has its finish reason."""
+
+
+class Want(Enum):
+    """What a `Reading` needs to go on."""
+
+    OPEN = "open"
+    READ = "read"
+    DRAIN = "drain"
+    NOTHING = "nothing"
+
+
+class Reading:
+    """Reads one streamed completion, over as many connections as it takes to begin.
+
+    Attributes:
+        want: What it needs next.
+        committed: Whether a non-empty delta was handed out, after which nothing is tried again.
+        failure: What ended it before its end.
+    """
+
+    def __init__(self, call: Call, *, reauthorise: bool, now: float) -> None:
+        self.want = Want.OPEN
+        self.committed = False
+        self.failure: GenesysStreamError | None = None
+        self._call = call
+        self._patience = Patience(call.settings.retry)
+        self._timeouts = call.settings.timeouts
+        self._reauthorise = reauthorise
+        self._after = 0.0
+        self._started = now
+        self._last_byte: float | None = None
+        self._first_token: float | None = None
+        self._last_token = now
+        self._arrivals = 0
+        self._max_gap = 0.0
+        self._chunks = 0
+        self._held: list[CompletionChunk] = []
+        self._accumulator = CompletionAccumulator(call.choices)
+        self._decoder: ChunkDecoder | None = None
+
+    @property
+    def completion(self) -> Completion:
+        """What was said so far."""
+        return self._accumulator.completion
+
+    @property
+    def complete(self) -> bool:
+        """Whether all was said: `[DONE]` came, or a finish reason for every choice."""
+        return self._accumulator.finished or (self._decoder is not None and self._decoder.done)
+
+    @property
+    def timing(self) -> Timing:
+        """How it flowed so far."""
+        first = self._first_token
+        return Timing(
+            first_token=None if first is None else first - self._started,
+            chunks=self._chunks,
+            mean_gap=(self._last_token - first) / (self._arrivals - 1) if first is not None and self._arrivals > 1 else 0.0,
+            max_gap=self._max_gap,
+            last_activity=self._last_byte,
+        )
+
+    @property
+    def due(self) -> float | None:
+        """When the next clock runs out, in the clock's seconds; None when none is running."""
+        return min((clock[0] for clock in self._clocks()), default=None)
+
+    def _clocks(self) -> Iterator[tuple[float, float, type[_errors.TimeoutExpired], str]]:
+        clocks = self._timeouts
+        if self._accumulator.finished and self._last_byte is not None:
+            yield self._last_byte + _LINGER, _LINGER, _errors.TransportIdleTimeout, "[DONE] did not come"
+        if clocks.total is not None:
+            yield self._started + clocks.total, clocks.total, _errors.DeadlineExceeded, "the call was not over"
+        if not self.committed:
+            if clocks.first_token is not None:
+                yield self._started + clocks.first_token, clocks.first_token, _errors.FirstTokenTimeout, "no token came"
+        elif clocks.token_idle is not None:
+            yield self._last_token + clocks.token_idle, clocks.token_idle, _errors.TokenIdleTimeout, "no other token came"
+        if clocks.transport_idle is not None and self._last_byte is not None:
+            yield (
+                self._last_byte + clocks.transport_idle,
+                clocks.transport_idle,
+                _errors.TransportIdleTimeout,
+                "not a byte came",
+            )
+
+    def expire(self, now: float) -> bool:
+        """Take note of the time; returns whether a clock has run out, which ends the stream or the connection."""
+        for at, seconds, cls, what in sorted(self._clocks(), key=itemgetter(0)):
+            if now >= at:
+                self.lost(cls(f"{what} within {seconds:g} seconds", seconds=seconds), now)
+                return True
+        return False
+
+    def opening(self) -> Conversation[Reply]:
+        """Ask for the stream; returns the reply whose body is the stream."""
+        return ask(self._call.request, self._patience, reauthorise=self._reauthorise, after=self._after)
+
+    def opened(self, reply: Reply, now: float) -> None:
+        """Take note of the reply that `opening()` returned."""
+        self._last_byte = now
+        self._decoder = ChunkDecoder(reply, max_event_bytes=self._call.settings.max_event_bytes)
+        self._accumulator = CompletionAccumulator(self._call.choices)
+        self.want = Want.READ
+
+    def refused(self, error: GenesysStreamError) -> None:
+        """Take note of the error that `opening()` raised."""
+        self._end(error)
+
+    def receive(self, data: bytes, now: float) -> Sequence[CompletionChunk]:
+        """Take bytes of the body; returns the chunks that may be handed out."""
+        self._last_byte = now
+        if self._decoder is None or self.want is not Want.READ:
+            return ()
+        out = self._accept(self._decoder.feed(data), now)
+        if self._decoder.done and self.want is Want.READ:
+            self.want = Want.DRAIN
+            return [*out, *self._release()]
+        return out
+
+    def ended(self, now: float) -> Sequence[CompletionChunk]:
+        """Take note of the body's end; returns the chunks that may be handed out."""
+        if self._decoder is None or self.want is not Want.READ:
+            self.want = Want.NOTHING
+            return ()
+        out = self._accept(self._decoder.close(), now)
+        if self.want is Want.READ and not self.complete:
+            self._fail(_truncated(self.completion))
+        elif self.want is Want.READ:
+            self.want = Want.NOTHING
+        return [*out, *self._release()] if self.want is Want.NOTHING else out
+
+    def lost(self, error: NetworkError, now: float) -> Sequence[CompletionChunk]:
+        """Take note of a connection that broke, or a clock that ran out; returns the chunks that may be handed out."""
+        if self.want is Want.OPEN:
+            self._end(error)
+        elif self.want is Want.READ and not self.complete:
+            self._fail(error)
+        else:
+            return self.ended(now)
+        return self._release() if self.want is Want.NOTHING else ()
+
+    def _accept(self, chunks: Sequence[CompletionChunk], now: float) -> Sequence[CompletionChunk]:
+        committed, said, failure = self.committed, False, self._decoder.failure if self._decoder else None
+        for count, chunk in enumerate(chunks):
+            try:
+                said = self._accumulator.add(chunk) or said
+            except _errors.MalformedEvent as error:
+                chunks, failure = chunks[:count], error
+                break
+        self._chunks += len(chunks)
+        if said:
+            self._token_came(now)
+        if not committed:
+            self._held.extend(chunks)
+            chunks = self._release() if said else ()
+        if failure is not None:
+            self._fail(failure)
+            if self.want is Want.NOTHING:
+                return [*chunks, *self._release()]
+        return chunks
+
+    def _token_came(self, now: float) -> None:
+        self.committed = True
+        if self._first_token is None:
+            self._first_token = now
+        else:
+            self._max_gap = max(self._max_gap, now - self._last_token)
+        self._last_token = now
+        self._arrivals += 1
+
+    def _release(self) -> list[CompletionChunk]:
+        held, self._held = self._held, []
+        return held
+
+    def _fail(self, error: GenesysStreamError) -> None:
+        final = isinstance(error, (_errors.FirstTokenTimeout, _errors.DeadlineExceeded))
+        if self.committed or final:
+            self._end(error)
+            return
+        try:
+            self._after = self._patience.wait_after(error)
+        except GenesysStreamError:
+            self._end(error)
+            return
+        self._held.clear()
+        self._last_byte = None
+        self.want = Want.OPEN
+
+    def _end(self, error: GenesysStreamError) -> None:
+        if error.partial is None:
+            error.partial = self.completion
+        self.failure = error
+        self.want = Want.NOTHING

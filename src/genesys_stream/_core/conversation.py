@@ -1,0 +1,137 @@
+"""Dialogues with the service, as generators: yield what is to be sent, be sent what came of it.
+
+A conversation yields an `Attempt`, is sent an `Outcome` (a `Reply`, or the `NetworkError` that took its place),
+and in the end returns its value or raises.
+Whoever drives it waits `after` seconds, strikes the `refused` token, sends the request, and hands the outcome back;
+it never judges.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TypeAlias, TypeVar
+
+import backoff
+from attrs import field, frozen
+
+from .. import _errors
+from .._errors import GenesysStreamError, NetworkError
+from .exchange import Reply, Request, status_error
+
+T = TypeVar("T")
+Outcome: TypeAlias = "Reply | NetworkError"
+
+_UNAUTHORIZED = 401
+
+
+@frozen
+class Attempt:
+    """One thing to send.
+
+    Attributes:
+        request: What.
+        after: How many seconds to wait first.
+        refused: An access token that the service no longer takes; another one must be had before sending.
+    """
+
+    request: Request
+    after: float = 0.0
+    refused: str | None = field(default=None, repr=False)
+
+
+Conversation: TypeAlias = Generator[Attempt, Outcome, T]
+
+
+@frozen(kw_only=True)
+class Retry:
+    """How patient a call is with a service, or a network, that fails for a while.
+
+    What is retried: 429, 502, 503, 504 and connections that could not be made.
+    Each wait is drawn from nothing up to a bound that doubles (full jitter); where the service names a wait with
+    Retry-After, that wait comes first.
+
+    Attributes:
+        attempts: How often a request is sent at the most.
+        first_wait: The first bound, in seconds.
+        longest_wait: The last bound, in seconds.
+        longest_retry_after: The longest Retry-After that is waited out, in seconds; a longer one ends the call at once.
+        jitter: Draws a wait from its bound.
+    """
+
+    attempts: int = 4
+    first_wait: float = 0.5
+    longest_wait: float = 8.0
+    longest_retry_after: float = 180.0
+    jitter: Callable[[float], float] = field(default=backoff.full_jitter, repr=False)
+
+
+class Patience:
+    """Counts the attempts of one call and says how long to wait for the next.
+
+    Attributes:
+        attempts: How many there were, the present one included.
+        resent: How many of these followed a lost answer.
+    """
+
+    def __init__(self, retry: Retry) -> None:
+        self._retry = retry
+        self._bounds = backoff.expo(factor=retry.first_wait, max_value=retry.longest_wait)
+        next(self._bounds)
+        self.attempts = 1
+        self.resent = 0
+
+    def wait_after(self, error: GenesysStreamError) -> float:
+        """Seconds to wait before the next attempt.
+
+        Raises:
+            GenesysStreamError: The error itself, when there is to be none.
+        """
+        asked = error.retry_after or 0.0
+        if not error.retryable or self.attempts >= self._retry.attempts or asked > self._retry.longest_retry_after:
+            raise error
+        self.attempts += 1
+        return asked + self._retry.jitter(next(self._bounds))
+
+
+def ask(
+    request: Request, patience: Patience, *, reauthorise: bool, after: float = 0.0, repeat_lost: bool = True,
+) -> Conversation[Reply]:
+    """Send until the service says yes, or says no for good, or patience is spent.
+
+    Args:
+        request: What to send.
+        patience: Counts the attempts.
+        reauthorise: Whether a refused token may be replaced, once, by another one.
+        after: Seconds to wait before the first attempt.
+        repeat_lost: Whether to send again when the connection broke after the request may have been received.
+
+    Returns:
+        The successful reply.
+
+    Raises:
+        StatusError: The service said no.
+        NetworkError: No answer could be had.
+    """
+    refused = None
+    while True:
+        outcome = yield Attempt(request, after, refused)
+        refused = None
+        if isinstance(outcome, Reply):
+            if outcome.ok:
+                return outcome
+            if outcome.status == _UNAUTHORIZED and reauthorise and outcome.token is not None:
+                after, refused, reauthorise = 0.0, outcome.token, False
+                continue
+            error: GenesysStreamError = status_error(outcome)
+        else:
+            error = outcome
+        lost = not (isinstance(outcome, Reply) or certainly_not_sent(error))
+        if lost and not repeat_lost:
+            raise error
+        after = patience.wait_after(error)
+        patience.resent += lost
+
+
+def certainly_not_sent(error: GenesysStreamError) -> bool:
+    """Whether the request cannot have been received."""
+    return isinstance(error, (_errors.ConnectFailed, _errors.PoolExhausted))

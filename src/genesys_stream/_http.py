@@ -1,0 +1,163 @@
+"""All that both shells know of the HTTP library.
+
+httpx and httpx2 name their exceptions alike, and a client of either may be handed in, so exceptions are told apart by
+the names in their ancestry.
+"""
+
+from __future__ import annotations
+
+import logging
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any, TypeVar
+
+import httpx
+
+from . import _errors
+from ._core.conversation import Attempt, Outcome
+from ._core.encoding import Inflater
+from ._core.exchange import Reply, Request
+from ._core.settings import Settings
+from ._errors import GenesysStreamError, NetworkError
+from ._values import Exchange, Timeouts
+from ._version import __version__
+
+T = TypeVar("T")
+
+USER_AGENT = f"genesys-stream/{__version__}"
+MAX_CONNECTIONS = 1000
+MAX_BODY_BYTES = 64 * 2**20
+MAX_ERROR_BODY_BYTES = 2**20
+
+_FAILURES: tuple[tuple[str, type[NetworkError]], ...] = (
+    ("PoolTimeout", _errors.PoolExhausted),
+    ("ConnectTimeout", _errors.ConnectFailed),
+    ("ConnectError", _errors.ConnectFailed),
+    ("ProxyError", _errors.ConnectFailed),
+    ("UnsupportedProtocol", _errors.ConnectFailed),
+    ("ReadTimeout", _errors.TransportIdleTimeout),
+)
+
+
+@cache
+def shared_tls() -> ssl.SSLContext:
+    """The one TLS context of all clients, because reading the certificates takes tens of milliseconds."""
+    return httpx.create_ssl_context()
+
+
+def limits(max_connections: int) -> httpx.Limits:
+    """The pool: as many connections as streams may be open, and enough idle ones for the next pushes."""
+    return httpx.Limits(max_connections=max_connections, max_keepalive_connections=min(max_connections, 100))
+
+
+def headers_of(request: Request, token: str | None, always: Mapping[str, str]) -> dict[str, str]:
+    """The headers that go out: the library's, the client's, the call's, and the token."""
+    headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **always, **request.headers}
+    if token is not None:
+        headers["Authorization"] = f"Bearer {token}"
+    return headers
+
+
+def phases(timeouts: Timeouts, left: float | None, *, headers: float | None) -> dict[str, float | None]:
+    """The HTTP library's timeouts, in the form that its transports read.
+
+    The mapping is kept and changed: `read` first bounds the wait for the headers, and then each read of the body.
+    """
+    return {
+        "connect": shortest(timeouts.connect, left),
+        "write": shortest(timeouts.write, left),
+        "pool": shortest(timeouts.pool, left),
+        "read": shortest(headers, left),
+    }
+
+
+def shortest(*seconds: float | None) -> float | None:
+    """The shortest of some waits, of which None is the longest; never negative."""
+    known = [max(0.0, wait) for wait in seconds if wait is not None]
+    return min(known, default=None)
+
+
+def failure(error: Exception) -> NetworkError:
+    """Make our exception of the HTTP library's, which stays its cause.
+
+    Raises:
+        GenesysStreamError: The exception was ours, or it is not the network's fault.
+    """
+    if isinstance(error, NetworkError):
+        return error
+    if isinstance(error, GenesysStreamError):
+        raise error
+    names = {cls.__name__ for cls in type(error).__mro__}
+    found = next((cls for name, cls in _FAILURES if name in names), _errors.ConnectionLost)
+    if isinstance(error, RuntimeError) and "closed" in str(error):
+        msg = "the client is closed"
+        raise _errors.StreamStateError(msg) from error
+    said = str(error) or type(error).__name__
+    made = found(f"{_SAY.get(found, 'the connection broke')}: {said}")
+    made.__cause__ = error
+    return made
+
+
+_SAY: dict[type[NetworkError], str] = {
+    _errors.PoolExhausted: "every connection that the client may open is in use; raise max_connections, or close streams",
+    _errors.ConnectFailed: "no connection could be made",
+    _errors.TransportIdleTimeout: "the service was silent for too long",
+}
+
+
+def reply_of(response: Any, body: bytes, token: str | None) -> Reply:
+    """Make a reply of a response whose body was read."""
+    headers = {name.lower(): value for name, value in response.headers.items()}
+    if body:
+        body = Inflater(headers.pop("content-encoding", "")).feed(body, MAX_BODY_BYTES)
+    return Reply(response.status_code, headers, body, token, time.time())
+
+
+class Body:
+    """Gathers a body up to a bound: what an error says beyond it is cut off, and a success beyond it is refused."""
+
+    def __init__(self, status: int) -> None:
+        self._fails = status >= 400  # noqa: PLR2004 - the first error status
+        self._bytes = bytearray()
+
+    def add(self, piece: bytes) -> bool:
+        """Take a piece; returns whether more is wanted.
+
+        Raises:
+            EventTooLarge: A success is larger than any completion.
+        """
+        self._bytes += piece
+        if self._fails:
+            return len(self._bytes) < MAX_ERROR_BODY_BYTES
+        if len(self._bytes) > MAX_BODY_BYTES:
+            msg = f"the body is larger than {MAX_BODY_BYTES} bytes"
+            raise _errors.EventTooLarge(msg, limit=MAX_BODY_BYTES)
+        return True
+
+    @property
+    def bytes(self) -> bytes:
+        """What was gathered."""
+        return bytes(self._bytes)
+
+
+def step(advance: Callable[[], T]) -> tuple[T | None, Any]:
+    """Advance a conversation; returns what it yields, or None and what it returned."""
+    try:
+        return advance(), None
+    except StopIteration as done:
+        return None, done.value
+
+
+def exchanged(log: logging.Logger, settings: Settings, attempt: Attempt, outcome: Outcome, seconds: float) -> None:
+    """Tell the log and the hook of one exchange; never of what was said in it."""
+    request = attempt.request
+    if isinstance(outcome, Reply):
+        event = Exchange(request.method, request.url, outcome.status, None, seconds, outcome.correlation_id)
+        log.debug("%s %s: %d in %.3f s", request.method, request.url, outcome.status, seconds)
+    else:
+        event = Exchange(request.method, request.url, None, outcome, seconds)
+        log.info("%s %s: %s after %.3f s", request.method, request.url, type(outcome).__name__, seconds)
+    if settings.on_event is not None:
+        settings.on_event(event)

@@ -1,0 +1,134 @@
+"""The glue: a stream, a coalescer and a sink, in the colour of the stream."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from typing import Any, Protocol, overload
+
+from . import _errors
+from ._aio.relay import AsyncRelay
+from ._core.coalesce import Coalescer, TimeSize
+from ._core.conversation import Retry
+from ._core.relay import GIVE_UP_AFTER, MAX_BACKLOG_BYTES, Desk
+from ._sync.relay import Relay
+from ._values import Batch, CompletionChunk, RelayReport
+from ._wire import kind
+
+DEFAULT_RETRY = Retry(attempts=8)
+
+
+class Sink(Protocol):
+    """What a relay delivers to: any callable, or coroutine function, that takes a `Batch`.
+
+    What it returns is kept in the report.
+    What it raises is kept, too: an exception of this library that is `retryable` has the text sent again, as late as
+    its `retry_after` says; after any other exception the text is listed as undelivered.
+
+    A sink that has a method `fit(batch) -> int` says with it how many characters of a batch's text it can take at once.
+    """
+
+    def __call__(self, batch: Batch, /) -> object:
+        """Deliver a batch."""
+        ...
+
+
+@overload
+def relay(
+    source: AsyncIterable[CompletionChunk] | AsyncIterable[str],
+    sink: Sink,
+    *,
+    coalescer: Coalescer | None = ...,
+    stream_id: str | None = ...,
+    retry: Retry | None = ...,
+    give_up_after: float = ...,
+    grace: float = ...,
+    max_backlog_bytes: int = ...,
+    on_event: Callable[[object], None] | None = ...,
+) -> Awaitable[RelayReport]: ...
+
+
+@overload
+def relay(
+    source: Iterable[CompletionChunk] | Iterable[str],
+    sink: Sink,
+    *,
+    coalescer: Coalescer | None = ...,
+    stream_id: str | None = ...,
+    retry: Retry | None = ...,
+    give_up_after: float = ...,
+    grace: float = ...,
+    max_backlog_bytes: int = ...,
+    on_event: Callable[[object], None] | None = ...,
+) -> RelayReport: ...
+
+
+def relay(
+    source: Any,
+    sink: Sink,
+    *,
+    coalescer: Coalescer | None = None,
+    stream_id: str | None = None,
+    retry: Retry | None = None,
+    give_up_after: float = GIVE_UP_AFTER,
+    grace: float = 5.0,
+    max_backlog_bytes: int = MAX_BACKLOG_BYTES,
+    on_event: Callable[[object], None] | None = None,
+) -> Any:
+    """Relay what is said to a phone, or to any other sink, while it is being said.
+
+    The source is read as fast as it speaks, whatever the sink does; text that waits for the sink is sent together.
+    When the source ends, fails or is interrupted, what it said before is delivered first.
+
+    Args:
+        source: A stream of this library, or any (async) iterable of `CompletionChunk` or of `str`.
+        sink: `client.push.to(...)`, or any callable that takes a `Batch`; for an async source it may be async.
+        coalescer: Decides when text is due; `TimeSize(0.2, 500)` by default.
+        stream_id: Names the stream in every payload; a new ULID by default.
+        retry: How patient to be with a sink that fails.
+        give_up_after: For how many seconds the end of the stream is tried against a sink that fails.
+        grace: For how many seconds what was said is still delivered after a cancellation or Ctrl-C.
+        max_backlog_bytes: How many bytes of text may wait for the sink before the source is no longer read.
+        on_event: Told of each `Delivery` and `Undelivered`, and at last of the `RelayReport`.
+
+    Returns:
+        The report; for an async source, an awaitable of it.
+
+    Raises:
+        BaseException: What ended the source before its end, or interrupted the relay; its `report` says what was
+            delivered. What the sink raises is not raised here: see `RelayReport.undelivered`.
+        InvalidArgument: An argument will not do.
+    """
+    is_async = hasattr(source, "__aiter__")
+    if not is_async and (isinstance(source, (str, bytes)) or not hasattr(source, "__iter__")):
+        raise _errors.InvalidArgument("source", f"must be an (async) iterable of chunks or of strings, not {kind(source)}")
+    if not callable(sink):
+        raise _errors.InvalidArgument("sink", f"must be callable with a Batch, not {kind(sink)}")
+    if coalescer is not None and (isinstance(coalescer, type) or not isinstance(coalescer, Coalescer)):
+        raise _errors.InvalidArgument("coalescer", "must have the members of Coalescer: due, feed, tick and close")
+    desk = Desk(
+        TimeSize() if coalescer is None else coalescer,
+        stream_id=stream_id or new_stream_id(),
+        fit=getattr(sink, "fit", None),
+        retry=retry or DEFAULT_RETRY,
+        give_up_after=give_up_after,
+        max_backlog_bytes=max_backlog_bytes,
+    )
+    hook = on_event or _ignore
+    if is_async:
+        return AsyncRelay(source, sink, desk, grace=grace, on_event=hook).run()
+    return Relay(source, sink, desk, grace=grace, on_event=hook).run()
+
+
+def _ignore(_: object) -> None:
+    return
+
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+def new_stream_id() -> str:
+    """Make a ULID: sortable by time, and unlike any other."""
+    number = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -1, -5))

@@ -1,0 +1,319 @@
+"""Completions, blocking."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from types import TracebackType
+from typing import Any
+
+from typing_extensions import Self, Unpack
+
+from .. import _errors
+from .._core.completions import Call, CompletionOptions, Reading, Want, complete, completion_call
+from .._core.settings import Settings
+from .._core.surrogates import SurrogateJoiner
+from .._http import failure, step
+from .._values import Completion, CompletionChunk, Message, Timing
+from .session import Session, clock
+from .watchdog import Watch, watchdog
+
+DRAIN_SECONDS = 0.05
+"""How long to wait for the end of a body whose meaning is complete, so that its connection can be used again."""
+
+
+class CompletionStream:
+    """A completion that is being said: an iterator of chunks, and a context manager.
+
+    Nothing is sent before the first chunk is asked for, or the `with` block is entered.
+    Leaving a loop over it, or the block, or letting go of it, gives its connection back.
+    A stream is for one thread at a time; only `close` may be called from another one.
+
+    Raises:
+        StreamTruncated: It ended before it was complete.
+        StatusError: The service said no, before the first chunk or inside the stream.
+        NetworkError: The connection broke, or a clock of `Timeouts` ran out.
+        ProtocolError: The answer is neither an event stream nor JSON.
+    """
+
+    def __init__(self, session: Session, call: Call) -> None:
+        self._session = session
+        self._settings = call.settings
+        self._reading = Reading(call, reauthorise=session.reauthorises, now=clock())
+        self._ready: deque[CompletionChunk] = deque()
+        self._response: Any = None
+        self._pieces: Iterator[bytes] = iter(())
+        self._watch: Watch | None = None
+        self._head: Any = None
+        self._busy = threading.Lock()
+        self._closed = False
+
+    def __iter__(self) -> Iterator[CompletionChunk]:
+        return _Loop(self)
+
+    def __next__(self) -> CompletionChunk:
+        """The next chunk."""
+        while not self._ready:
+            if not self._busy.acquire(blocking=False):
+                msg = "two threads may not read one stream; read it in one, and hand the chunks on"
+                raise _errors.StreamStateError(msg)
+            try:
+                self._pull()
+            except BaseException:
+                self._release()
+                raise
+            finally:
+                self._busy.release()
+        return self._ready.popleft()
+
+    def __enter__(self) -> Self:
+        try:
+            self._open()
+        except BaseException:
+            self._release()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_response", None) is not None:
+            self._release()
+
+    @property
+    def text_stream(self) -> Iterator[str]:
+        """The text alone, piece by piece, with the halves of surrogate pairs joined."""
+        joiner = SurrogateJoiner()
+        for chunk in self:
+            text = joiner.feed(chunk.text)
+            if text:
+                yield text
+        rest = joiner.close()
+        if rest:
+            yield rest
+
+    @property
+    def completion(self) -> Completion:
+        """What was said so far."""
+        return self._reading.completion
+
+    def result(self) -> Completion:
+        """Read to the end.
+
+        Returns:
+            The whole completion.
+
+        Raises:
+            GenesysStreamError: It did not become whole; see the class.
+        """
+        for _ in self:
+            pass
+        if not self._reading.complete:
+            error = _errors.StreamStateError("the stream was closed before it was complete; .partial holds what was said")
+            error.partial = self.completion
+            raise error
+        return self.completion
+
+    @property
+    def committed(self) -> bool:
+        """Whether a non-empty delta was handed out, after which a failure is no longer retried."""
+        return self._reading.committed
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status; None before there is an answer."""
+        return None if self._head is None else self._head.status
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The answer's headers, their names in lower case; empty before there is an answer."""
+        return {} if self._head is None else self._head.headers
+
+    @property
+    def request_id(self) -> str:
+        """The correlation id, which Genesys Cloud support asks for; "" before there is an answer."""
+        return "" if self._head is None else self._head.correlation_id or self.headers.get("x-request-id", "")
+
+    @property
+    def timing(self) -> Timing:
+        """How the stream flowed so far."""
+        return self._reading.timing
+
+    def close(self) -> None:
+        """Give the connection back; what was read stays readable in `completion`. The second time does nothing."""
+        self._closed = True
+        self._ready.clear()
+        if self._busy.acquire(blocking=False):
+            try:
+                self._release()
+            finally:
+                self._busy.release()
+        elif (watch := self._watch) is not None:
+            # Another thread is reading: its read ends now, and it gives the connection back itself.
+            watch.bark()
+
+    def _pull(self) -> None:
+        """Do what the reading wants next."""
+        reading = self._reading
+        if self._closed or reading.want is Want.NOTHING:
+            self._release()
+            if reading.failure is not None and not self._closed:
+                raise reading.failure
+            raise StopIteration
+        if reading.want is Want.OPEN:
+            self._release()
+            self._open()
+        elif reading.want is Want.DRAIN:
+            self._drain()
+        else:
+            self._read()
+
+    def _open(self) -> None:
+        reading = self._reading
+        if reading.want is not Want.OPEN or self._closed:
+            return
+        with closing(reading.opening()) as conversation:
+            attempt, reply = step(lambda: next(conversation))
+            while attempt is not None:
+                due = reading.due
+                try:
+                    outcome, response = self._session.exchange(
+                        attempt,
+                        self._settings,
+                        until=due,
+                        answer_within=self._settings.timeouts.transport_idle,
+                        keep=True,
+                    )
+                    if reading.expire(clock()):
+                        if response is not None:
+                            response.close()
+                        return
+                    attempt, reply = step(lambda: conversation.send(outcome))  # noqa: B023 - called at once
+                except _errors.GenesysStreamError as error:
+                    reading.refused(error)
+                    return
+        reading.opened(reply, clock())
+        self._head = reply
+        self._response = response
+        self._pieces = iter(response.stream)
+        self._watch = Watch(self._due, response)
+        watchdog.watch(self._watch)
+
+    def _due(self) -> float | None:
+        return self._reading.due
+
+    def _read(self) -> None:
+        reading = self._reading
+        try:
+            piece = next(self._pieces, None)
+        except Exception as error:
+            now = clock()
+            if not reading.expire(now):
+                self._ready.extend(reading.lost(failure(error), now))
+            return
+        now = clock()
+        if piece:
+            self._ready.extend(reading.receive(piece, now))
+        elif piece is None and not reading.expire(now):
+            self._ready.extend(reading.ended(now))
+            return
+        reading.expire(now)
+
+    def _drain(self) -> None:
+        """Read the little that is left of the body, briefly, so that the connection can be used again."""
+        self._reading.ended(clock())
+        until = clock() + DRAIN_SECONDS
+        if self._watch is not None:
+            watchdog.leave(self._watch)
+            self._watch.due = lambda: until
+            watchdog.watch(self._watch)
+        try:
+            for _ in self._pieces:
+                if clock() >= until:
+                    break
+        except Exception:  # noqa: BLE001, S110 - the completion is whole, and the connection is closed if it is of no more use
+            pass
+
+    def _release(self) -> None:
+        response, self._response = self._response, None
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            watchdog.leave(watch)
+        if response is not None:
+            response.close()
+
+
+class _Loop:
+    """One loop over a stream: when it is left, the stream is closed."""
+
+    def __init__(self, stream: CompletionStream) -> None:
+        self._stream = stream
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> CompletionChunk:
+        return next(self._stream)
+
+    def __del__(self) -> None:
+        self._stream.close()
+
+
+class Completions:
+    """Asks for completions.
+
+    Args:
+        session: Sends the requests.
+        settings: The client's settings.
+    """
+
+    def __init__(self, session: Session, settings: Settings) -> None:
+        self._session = session
+        self._settings = settings
+
+    def stream(
+        self, *, model: str, messages: Sequence[Message | Mapping[str, Any]], **options: Unpack[CompletionOptions],
+    ) -> CompletionStream:
+        """Ask for a completion that is read while it is being said.
+
+        Args:
+            model: The model's name.
+            messages: The conversation so far, as mappings or as `Message` values.
+            **options: See `CompletionOptions`.
+
+        Returns:
+            The stream; nothing is sent before it is read.
+
+        Raises:
+            InvalidArgument: An argument will not do.
+        """
+        call = completion_call(self._settings, model=model, messages=messages, stream=True, options=options)
+        return CompletionStream(self._session, call)
+
+    def create(
+        self, *, model: str, messages: Sequence[Message | Mapping[str, Any]], **options: Unpack[CompletionOptions],
+    ) -> Completion:
+        """Ask for a whole completion.
+
+        Args:
+            model: The model's name.
+            messages: The conversation so far, as mappings or as `Message` values.
+            **options: See `CompletionOptions`.
+
+        Returns:
+            The completion.
+
+        Raises:
+            InvalidArgument: An argument will not do.
+            StatusError: The service said no.
+            NetworkError: No answer could be had.
+            ProtocolError: The answer is not a completion.
+        """
+        call = completion_call(self._settings, model=model, messages=messages, stream=False, options=options)
+        conversation = complete(call, reauthorise=self._session.reauthorises)
+        return self._session.converse(conversation, call.settings, answer_within=call.settings.timeouts.answer)

@@ -1,0 +1,142 @@
+"""The relay, blocking: one thread reads the source, the caller's sends."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from .. import _errors
+from .._core.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
+from .._values import Batch, CompletionChunk, RelayReport
+from .session import clock
+
+
+class Relay:
+    """One relay under way.
+
+    Args:
+        source: What is said.
+        sink: Takes the batches.
+        desk: Keeps account.
+        grace: For how many seconds what was said is still delivered after an interruption.
+        on_event: Told of every delivery and loss, and of the report.
+    """
+
+    def __init__(
+        self,
+        source: Iterable[CompletionChunk] | Iterable[str],
+        sink: Callable[[Batch], object],
+        desk: Desk,
+        *,
+        grace: float,
+        on_event: Callable[[object], None],
+    ) -> None:
+        self._source = source
+        self._sink = sink
+        self._desk = desk
+        self._grace = grace
+        self._on_event = on_event
+        self._listener = Listener()
+        self._bell = threading.Condition()
+
+    def run(self) -> RelayReport:
+        """Relay to the end.
+
+        Returns:
+            The report.
+
+        Raises:
+            BaseException: What ended the source, after what was said is delivered; the report is on it.
+        """
+        reader = threading.Thread(target=self._read, name="genesys-stream relay", daemon=True)
+        reader.start()
+        interruption: BaseException | None = None
+        try:
+            self._send(None)
+        except BaseException as error:
+            interruption = error
+            self._interrupt(error)
+        self._close_source()
+        if interruption is None:
+            reader.join()
+        report = self._desk.report(self._listener.completion)
+        self._on_event(report)
+        failure = interruption or report.error
+        if failure is not None:
+            _errors.attach_report(failure, report)
+            raise failure
+        return report
+
+    def _read(self) -> None:
+        error: BaseException | None = None
+        try:
+            for item in self._source:
+                with self._bell:
+                    if self._desk.closing:
+                        return
+                    if self._desk.arrive(self._listener.hear(item), clock()):
+                        self._bell.notify_all()
+                    while self._desk.full and not self._desk.closing:
+                        self._bell.wait()
+        except BaseException as caught:  # noqa: BLE001 - it is raised where `relay` was called
+            error = caught
+        with self._bell:
+            self._desk.end(state_after(error), clock(), finish_reason=finish_reason_of(self._listener, error), error=error)
+            self._bell.notify_all()
+
+    def _send(self, until: float | None) -> None:
+        desk = self._desk
+        while not desk.done:
+            with self._bell:
+                now = clock()
+                if until is not None and now >= until:
+                    desk.abandon(_errors.DeadlineExceeded("the grace period was over", seconds=self._grace))
+                    return
+                batch = desk.take(now)
+                if batch is None:
+                    self._wait(now, until)
+                    continue
+            self._deliver(batch)
+
+    def _wait(self, now: float, until: float | None) -> None:
+        ends = [at for at in (self._desk.due, until) if at is not None]
+        self._bell.wait(None if not ends else min(max(0.0, min(ends) - now), threading.TIMEOUT_MAX))
+
+    def _deliver(self, batch: Batch) -> None:
+        try:
+            receipt = self._sink(batch)
+        except Exception as error:  # noqa: BLE001 - whatever a sink raises is accounted for
+            with self._bell:
+                event: object = self._desk.failed(batch, error, clock())
+                self._bell.notify_all()
+        except BaseException:
+            with self._bell:
+                self._desk.failed(batch, lost_in_hand(), clock())
+            raise
+        else:
+            with self._bell:
+                event = self._desk.delivered(batch, receipt, clock())
+                self._bell.notify_all()
+        if event is not None:
+            self._on_event(event)
+
+    def _interrupt(self, error: BaseException) -> None:
+        """Deliver what was said before the interruption, for as long as the grace period lasts."""
+        with self._bell:
+            self._desk.end("cancelled", clock(), finish_reason=type(error).__name__, error=error)
+            self._bell.notify_all()
+        self._close_source()
+        try:
+            self._send(clock() + self._grace)
+        except BaseException as again:  # noqa: BLE001 - the first interruption is the one that is raised
+            self._desk.abandon(again)
+
+    def _close_source(self) -> None:
+        close: Any = getattr(self._source, "close", None)
+        if callable(close):
+            try:
+                close()
+            except ValueError:
+                # A generator that is running in the reading thread; it ends with its next item.
+                return

@@ -1,0 +1,142 @@
+"""One pooled HTTP client and one token, blocking."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import httpx
+
+from .. import _errors
+from .._auth import ClientCredentials, Flight
+from .._core.conversation import Attempt, Conversation, Outcome
+from .._http import Body, exchanged, failure, headers_of, limits, phases, reply_of, shared_tls, shortest, step
+
+if TYPE_CHECKING:
+    from .._core.settings import Settings
+
+T = TypeVar("T")
+
+clock = time.monotonic
+_log = logging.getLogger("genesys_stream")
+
+
+class Session:
+    """Sends what conversations ask for.
+
+    Args:
+        http: The HTTP client; None for one of our own.
+        credentials: Where tokens come from; None when `access_token` is all there is.
+        access_token: A token that the caller brought.
+        max_connections: How many connections a client of our own may open.
+    """
+
+    def __init__(
+        self, http: Any, credentials: ClientCredentials | None, access_token: str | None, max_connections: int,
+    ) -> None:
+        self._owns = http is None
+        self.http = http if http is not None else httpx.Client(verify=shared_tls(), limits=limits(max_connections))
+        self._credentials = credentials
+        self._access_token = access_token
+        self.reauthorises = credentials is not None
+
+    def close(self) -> None:
+        """Close the HTTP client, if it is our own."""
+        if self._owns:
+            self.http.close()
+
+    def converse(self, conversation: Conversation[T], settings: Settings, *, answer_within: float | None) -> T:
+        """Drive a conversation of whole replies to its end.
+
+        Args:
+            conversation: What is said.
+            settings: The clocks, the headers and the hook.
+            answer_within: For how many seconds each reply may keep its reader waiting.
+        """
+        total = settings.timeouts.total
+        until = None if total is None else clock() + total
+        with closing(conversation):
+            attempt, result = step(lambda: next(conversation))
+            while attempt is not None:
+                outcome, _ = self.exchange(attempt, settings, until=until, answer_within=answer_within)
+                attempt, result = step(lambda: conversation.send(outcome))  # noqa: B023 - called at once
+        return result
+
+    def exchange(
+        self, attempt: Attempt, settings: Settings, *, until: float | None, answer_within: float | None, keep: bool = False,
+    ) -> tuple[Outcome, Any]:
+        """Make one attempt.
+
+        Args:
+            attempt: What is sent.
+            settings: The clocks, the headers and the hook.
+            until: The clock's time at which to stop waiting.
+            answer_within: For how many seconds the reply may keep its reader waiting.
+            keep: Whether a success's body is left to be streamed.
+
+        Returns:
+            The outcome; and the open response, if its body was left.
+        """
+        _rest(attempt.after, until)
+        request = attempt.request
+        token = self._token(attempt, settings, until) if request.needs_token else None
+        left = None if until is None else until - clock()
+        if left is not None and left <= 0:
+            return _errors.DeadlineExceeded("the call was not over in time", seconds=settings.timeouts.total), None
+        timeout = phases(settings.timeouts, left, headers=answer_within)
+        started = clock()
+        try:
+            sent = self.http.build_request(
+                request.method,
+                request.url,
+                headers=headers_of(request, token, settings.headers),
+                content=request.content,
+                extensions={"timeout": timeout},
+            )
+            response = self.http.send(sent, stream=True, auth=None, follow_redirects=False)
+            if keep and response.is_success:
+                timeout["read"] = settings.timeouts.transport_idle
+                outcome: Outcome = reply_of(response, b"", token)
+            else:
+                outcome = reply_of(response, _read(response), token)
+                response = None
+        except Exception as error:
+            outcome, response = failure(error), None
+        exchanged(_log, settings, attempt, outcome, clock() - started)
+        return outcome, response
+
+    def _token(self, attempt: Attempt, settings: Settings, until: float | None) -> str | None:
+        if self._credentials is None:
+            return self._access_token
+        with closing(self._credentials.obtain(attempt.request.token_margin, attempt.refused)) as dialogue:
+            wanted, token = step(lambda: next(dialogue))
+            while wanted is not None:
+                outcome: Outcome | None = None
+                if isinstance(wanted, Flight):
+                    wanted.wait()
+                else:
+                    outcome, _ = self.exchange(
+                        wanted, settings, until=None, answer_within=shortest(settings.timeouts.transport_idle, 30.0),
+                    )
+                wanted, token = step(lambda: dialogue.send(outcome))  # noqa: B023 - called at once
+        return token
+
+
+def _rest(seconds: float, until: float | None) -> None:
+    wait = seconds if until is None else min(seconds, until - clock())
+    if wait > 0:
+        time.sleep(wait)
+
+
+def _read(response: Any) -> bytes:
+    """Read a whole body as it is on the wire; the core undoes its coding."""
+    body = Body(response.status_code)
+    try:
+        for piece in response.stream:
+            if not body.add(piece):
+                break
+    finally:
+        response.close()
+    return body.bytes
