@@ -1,0 +1,183 @@
+"""What the phone gets, and that it fits."""
+
+import json
+import zlib
+
+import pytest
+from attrs import evolve
+from hypothesis import given, strategies as st
+from texts import unicode_texts
+
+from genesys_stream._core.payload import RESERVED, Envelope, check_push
+from genesys_stream._core.text import last_cut
+from genesys_stream._errors import InvalidArgument
+from genesys_stream._values import Batch
+from genesys_stream._wire import dumps, join_surrogates
+
+whole_texts = unicode_texts.map(join_surrogates)
+BATCH = Batch("Go concurrency", stream_id="01JD", seq=1, offset=0, crc=0x1A2B)
+
+
+def test_a_payload_is_the_tutorials_and_more():
+    """Its first two keys keep their meaning, and every value is a string."""
+    payload = Envelope(["token"]).payload(BATCH)
+
+    assert payload == {
+        "targets": ["token"],
+        "title": "LLM Stream Update",
+        "body": "Received 14 characters",
+        "data": {
+            "llm_response": "Go concurrency",
+            "chunk_id": "chunk_001",
+            "v": "1",
+            "stream_id": "01JD",
+            "epoch": "1",
+            "seq": "1",
+            "offset": "0",
+            "mode": "delta",
+            "state": "streaming",
+            "crc": "00001a2b",
+        },
+    }
+
+
+def test_the_final_payload_says_how_it_ended():
+    """It has the total, the reason, and where to fetch the whole."""
+    final = evolve(BATCH, text="", state="complete", total=3120, finish_reason="stop", seq=1000)
+    data = Envelope(("a", "b"), ref="answers/7", mode="tail").payload(final)["data"]
+    bare = Envelope(["a"]).payload(evolve(final, finish_reason=None))["data"]
+
+    assert (data["total"], data["reason"], data["ref"]) == ("3120", "stop", "answers/7")
+    assert (data["state"], data["mode"], data["chunk_id"]) == ("complete", "tail", "chunk_1000")
+    assert bare["reason"] == ""
+    assert "ref" not in bare
+    assert data.keys() <= RESERVED
+
+
+def test_the_callers_words_and_keys_go_along():
+    """A title and a body may be made for each batch, and keys of one's own are merged in."""
+    envelope = Envelope(["a"], title=lambda b: f"No. {b.seq}", body="Answer", data={"conversation": "c-1"})
+    payload = envelope.payload(BATCH)
+
+    assert (payload["title"], payload["body"]) == ("No. 1", "Answer")
+    assert payload["data"]["conversation"] == "c-1"
+    assert "token" not in repr(Envelope(["token"], data={"secret": "x"}))
+    assert "secret" not in repr(Envelope(["token"], data={"secret": "x"}))
+
+
+def test_bytes_are_raw_utf8():
+    """Nothing is escaped that need not be, and the phone reads what was said."""
+    encoded = Envelope(["a"]).encode(evolve(BATCH, text='你好 👍 "x"\n'))
+
+    assert '你好 👍 \\"x\\"\\n'.encode() in encoded
+    assert json.loads(encoded)["data"]["llm_response"] == '你好 👍 "x"\n'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ({"targets": "token"}, r"targets must be a list .* write \[token\]"),
+        ({"targets": {"a"}}, "targets must be a list of device tokens, got set"),
+        ({"targets": []}, "at least one"),
+        ({"targets": ["a", None]}, r"targets\[1\] must be a string, got null"),
+        ({"targets": ["a", " "]}, r"targets\[1\] must not be empty"),
+        ({"title": None}, "title must be a string"),
+        ({"body": 7}, "body must be a string"),
+        ({"data": ["a"]}, "data must be a mapping"),
+        ({"data": {1: "a"}}, "data must have strings for keys"),
+        ({"data": {"user": {"name": "N."}}}, r"data\['user'\] must be a string, got an object; pass stringify=True"),
+        ({"data": {"seq": "1"}}, r"data\['seq'\] is set by this library"),
+        ({"ref": None}, "ref must be a string"),
+        ({"mode": "cumulative"}, "mode must be 'delta'"),
+        ({"max_payload_bytes": 0}, "max_payload_bytes must be a number of bytes"),
+        ({"max_payload_bytes": True}, "max_payload_bytes must be"),
+    ],
+)
+def test_what_will_not_do_is_refused_by_name(arguments, complaint):
+    """The error names the argument, and the field in it."""
+    with pytest.raises(InvalidArgument, match=complaint):
+        Envelope(**{"targets": ["a"], **arguments})
+
+
+def test_a_caption_that_is_no_string_is_refused():
+    """Whatever its callable returned."""
+    with pytest.raises(InvalidArgument, match="body must be made by its callable as a string, got int"):
+        Envelope(["a"], body=lambda batch: 7).encode(BATCH)  # type: ignore[arg-type, return-value]
+
+
+def test_a_push_of_ones_own_is_checked():
+    """Nested values are refused with the field's name, or written as JSON when asked."""
+    data = {"user": {"name": "Zoë"}, "n": 3, "plain": "as it is", "none": None}
+
+    assert check_push(("a",), "T", "B") == {"targets": ["a"], "title": "T", "body": "B", "data": {}}
+    assert check_push(["a"], "T", "B", data, stringify=True)["data"] == {
+        "user": '{"name":"Zoë"}',
+        "n": "3",
+        "plain": "as it is",
+        "none": "null",
+    }
+    with pytest.raises(InvalidArgument, match=r"data\['user'\]") as caught:
+        check_push(["a"], "T", "B", data)
+    with pytest.raises(InvalidArgument, match=r"data\['o'\] cannot be written as JSON"):
+        check_push(["a"], "T", "B", {"o": {1, 2}}, stringify=True)
+    with pytest.raises(InvalidArgument, match="title must be a string, got bytes"):
+        check_push(["a"], b"T", "B")
+    assert caught.value.argument == "data['user']"
+    assert "Zoë" not in str(caught.value)
+
+
+captions = st.sampled_from(
+    ["", "Answer", "Ä" * 40, lambda b: f"{len(b.text)}", lambda b: b.text[:30], lambda b: b.text]
+)
+
+
+@given(text=whole_texts, title=captions, body=captions, room=st.integers(0, 200), final=st.booleans())
+def test_what_fits_fits(text, title, body, room, final):
+    """Every payload is within its limit, envelope and escapes included, and no cluster is cut that need not be."""
+    batch = evolve(BATCH, text=text, state="complete" if final else "streaming", total=len(text.encode()))
+    empty = len(Envelope(["a"], title=title, body=body).encode(evolve(batch, text="")))
+    envelope = Envelope(["a"], title=title, body=body, max_payload_bytes=empty + room)
+    try:
+        n = envelope.fit(batch)
+    except InvalidArgument:
+        assert len(envelope.encode(evolve(batch, text=text[:1]))) > empty + room
+        return
+    cut = evolve(batch, text=text[:n])
+
+    assert len(dumps(envelope.payload(cut))) == len(envelope.encode(cut)) <= empty + room
+    assert (n > 0) == (text != "")
+    if n < len(text):
+        assert last_cut(text, n) in (0, n)
+        assert len(envelope.encode(evolve(batch, text=text))) > empty + room
+
+
+def test_as_much_as_possible_goes_along():
+    """One more character would be too many, and a text beyond all bounds is measured no further than it must be."""
+    envelope = Envelope(["a"], body="b", max_payload_bytes=400)
+    batch = evolve(BATCH, text="\n" * 10_000_000)
+    n = envelope.fit(batch)
+
+    assert len(envelope.encode(evolve(batch, text="\n" * n))) in (399, 400)
+
+
+def test_a_cut_is_no_cut_if_it_does_not_fit():
+    """Better half a cluster than a payload that is refused, should a caption grow as the text shrinks."""
+    envelope = Envelope(["a"], title="", body=lambda b: "x" * (99 * (len(b.text) < 8)), max_payload_bytes=240)
+    text = "1234567" + "e\u0301" * 40
+
+    assert len(envelope.encode(evolve(BATCH, text=text[: envelope.fit(evolve(BATCH, text=text))]))) <= 240
+
+
+def test_no_room_is_said_before_anything_is_sent():
+    """The error says how large the payload is."""
+    with pytest.raises(InvalidArgument, match=r"max_payload_bytes leaves no room for text: .* has [0-9]+ bytes"):
+        Envelope(["a"], max_payload_bytes=100).fit(BATCH)
+    with pytest.raises(InvalidArgument, match="max_payload_bytes"):
+        Envelope(["a"], max_payload_bytes=100).fit(evolve(BATCH, text=""))
+
+
+def test_crc_is_the_one_that_zlib_computes():
+    """Eight digits, zeros in front."""
+    batch = evolve(BATCH, crc=zlib.crc32(b"abc"))
+
+    assert Envelope(["a"]).payload(batch)["data"]["crc"] == "352441c2"
