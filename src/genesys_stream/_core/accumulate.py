@@ -313,7 +313,9 @@ class CompletionAccumulator:
 
 
 def _says(delta: Delta) -> bool:
-    return bool(delta.content or delta.refusal or delta.reasoning_content or delta.tool_calls or any(delta.extra.values()))
+    """Whether a delta says more than who speaks."""
+    told = delta.content or delta.refusal or delta.reasoning_content or delta.tool_calls
+    return bool(told) or any(delta.extra.values())
 
 
 def _update(target: dict[str, Any], fields: Mapping[str, Any]) -> None:

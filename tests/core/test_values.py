@@ -1,0 +1,254 @@
+"""The nouns: frozen, quiet about what was said, and never surprised by JSON."""
+
+import json
+import pickle
+
+import attrs
+import pytest
+from hypothesis import given, strategies as st
+from tests.strategies import chunk_json, damaged, json_values, texts
+
+from genesys_stream import _values
+from genesys_stream._errors import ConnectFailed, MalformedEvent, ParseError
+from genesys_stream._values import (
+    Batch,
+    Choice,
+    ChunkChoice,
+    Completion,
+    CompletionChunk,
+    Delivery,
+    Delta,
+    FunctionCall,
+    Message,
+    RelayReport,
+    ServerSentEvent,
+    ToolCall,
+    Undelivered,
+    Usage,
+)
+
+SECRET = "what the customer said"
+
+
+@attrs.frozen
+class City:
+    name: str
+    people: int
+
+
+class TestEveryNoun:
+    @pytest.mark.parametrize("name", _values.__all__)
+    def test_frozen(self, name):
+        """A noun never changes on its way."""
+        cls = getattr(_values, name)
+        noun = cls.__new__(cls)
+
+        for field in attrs.fields(cls):
+            with pytest.raises(AttributeError):
+                setattr(noun, field.name, None)
+
+    @pytest.mark.parametrize(
+        "noun",
+        [
+            ServerSentEvent(SECRET),
+            CompletionChunk.of_text(SECRET),
+            Message(content=SECRET, refusal=SECRET, reasoning_content=SECRET, extra={"x": SECRET}),
+            Delta(content=SECRET, refusal=SECRET, reasoning_content=SECRET, extra={"x": SECRET}),
+            ToolCall(function=FunctionCall("f", SECRET)),
+            Choice(message=Message(content=SECRET), logprobs={"content": [{"token": SECRET}]}),
+            ChunkChoice(delta=Delta(content=SECRET), logprobs={"content": [{"token": SECRET}]}),
+            Completion(choices=(Choice(message=Message(content=SECRET)),), extra={"x": SECRET}),
+            Batch(SECRET),
+            RelayReport(Completion(choices=(Choice(message=Message(content=SECRET)),)), (Delivery(Batch(SECRET)),)),
+        ],
+        ids=lambda noun: type(noun).__name__,
+    )
+    def test_repr_hides_text(self, noun):
+        """A repr tells how long a text is, never what it says; a pickle keeps it."""
+        assert SECRET not in repr(noun)
+        assert type(noun).__name__ in repr(noun)
+        assert noun == pickle.loads(pickle.dumps(noun))
+
+    def test_repr_tells_the_size(self):
+        """A repr tells the number of characters, and that there is no text."""
+        assert "data=<3 characters>" in repr(ServerSentEvent("abc"))
+        assert "content=None" in repr(Message())
+        assert repr(CompletionChunk.of_text("ab")) == "CompletionChunk(id=None, text=<2 characters>)"
+
+
+class TestServerSentEvent:
+    def test_json(self):
+        """An event's data is parsed when asked for."""
+        assert ServerSentEvent('{"a": [1]}').json() == {"a": [1]}
+
+    @pytest.mark.parametrize("data", ["", "{", "[DONE]", "[" * 100_000, "1" * 5000])
+    def test_not_json(self, data):
+        """Data that is not JSON, or more than Python's parser takes, is a malformed event with its data."""
+        with pytest.raises(MalformedEvent, match="an event's data is not JSON") as caught:
+            ServerSentEvent(data).json()
+        assert data == caught.value.data
+        assert caught.value.__cause__ is None
+
+
+class TestCompletionChunk:
+    @given(chunk_json | damaged() | st.dictionaries(texts, json_values))
+    def test_text_never_raises(self, raw):
+        """Whatever the JSON object, `text` is text, and so is the repr."""
+        chunk = CompletionChunk(raw)
+
+        assert isinstance(chunk.text, str)
+        assert isinstance(repr(chunk), str)
+
+    @given(json_values)
+    def test_text_of_any_choices(self, value):
+        """`text` is text even if the choices, the delta or the content are anything at all."""
+        for raw in (
+            {"choices": value},
+            {"choices": [value]},
+            {"choices": [{"delta": value}]},
+            {"choices": [{"delta": {"content": value}}]},
+            {"choices": [{"index": value, "delta": {"content": "a"}}]},
+        ):
+            assert isinstance(CompletionChunk(raw).text, str)
+
+    @pytest.mark.parametrize(
+        ("choices", "expected"),
+        [
+            ([{"index": 0, "delta": {"content": "a"}}], "a"),
+            ([{"index": 1, "delta": {"content": "b"}}, {"index": 0, "delta": {"content": "a"}}], "a"),
+            ([{"index": 1, "delta": {"content": "b"}}], ""),
+            ([{"delta": {"content": [{"type": "text", "text": "a"}, "b"]}}], "ab"),
+            ([{"index": 0, "delta": {"content": None}}], ""),
+            ([{"index": 0, "delta": {}}], ""),
+            ([], ""),
+            (None, ""),
+        ],
+    )
+    def test_text(self, choices, expected):
+        """The text is that of the first choice, wherever it stands, and "" if there is none."""
+        assert expected == CompletionChunk({"choices": choices}).text
+
+    def test_fields(self):
+        """A chunk's fields are read when they are asked for; unknown ones are kept apart."""
+        chunk = CompletionChunk(
+            {
+                "id": "1",
+                "object": "chat.completion.chunk",
+                "created": 5,
+                "model": "m",
+                "choices": [{"index": 0, "delta": {"role": "assistant"}, "finish_reason": "stop", "x": 1}],
+                "usage": {"total_tokens": 3},
+                "pad": "x",
+            }
+        )
+
+        assert (chunk.id, chunk.object, chunk.created, chunk.model) == ("1", "chat.completion.chunk", 5, "m")
+        assert (ChunkChoice(0, Delta("assistant"), "stop", None, {"x": 1}),) == chunk.choices
+        assert chunk.choices is chunk.choices
+        assert chunk.finish_reason == "stop"
+        assert Usage(total_tokens=3) == chunk.usage
+        assert chunk.extra == {"pad": "x"}
+
+    def test_an_empty_object(self):
+        """What a chunk does not say is empty."""
+        chunk = CompletionChunk({})
+
+        assert (
+            chunk.id,
+            chunk.object,
+            chunk.created,
+            chunk.model,
+            chunk.choices,
+            chunk.usage,
+            chunk.finish_reason,
+            chunk.extra,
+        ) == ("", "", None, "", (), None, None, {})
+
+    @pytest.mark.parametrize("name", ["id", "object", "created", "model", "choices", "usage"])
+    def test_malformed(self, name):
+        """A field of the wrong kind is named, with the chunk's JSON, when it is asked for and not before."""
+        chunk = CompletionChunk({name: 1.5})
+
+        with pytest.raises(MalformedEvent, match=f"a chunk's {name} is not what it should be") as caught:
+            getattr(chunk, name)
+        assert {name: 1.5} == json.loads(caught.value.data)
+
+    def test_of_text(self):
+        """A chunk can be made of a text."""
+        chunk = CompletionChunk.of_text("a", index=0, finish_reason="stop")
+
+        assert (chunk.text, chunk.finish_reason) == ("a", "stop")
+        assert CompletionChunk.of_text("a", index=1).text == ""
+
+
+class TestCompletion:
+    def test_the_first_choice(self):
+        """Text and finish reason are those of the choice with index 0."""
+        completion = Completion(
+            choices=(Choice(1, Message(content="b"), "length"), Choice(0, Message(content="a"), "stop"))
+        )
+
+        assert (completion.text, completion.finish_reason) == ("a", "stop")
+        assert (Completion().text, Completion().finish_reason) == ("", None)
+        assert Completion(choices=(Choice(),)).text == ""
+
+    def test_parse(self):
+        """Text that is JSON is read into the caller's class."""
+        completion = Completion(choices=(Choice(message=Message(content='{"name": "Bern", "people": 1}')),))
+
+        assert City("Bern", 1) == completion.parse(City)
+
+    @pytest.mark.parametrize(
+        ("text", "message", "fields"),
+        [
+            ("", "the text is not JSON: Expecting value at character 0", ()),
+            ("[" * 100_000, "the text is not JSON: RecursionError", ()),
+            ("5", "the text is not a City", None),
+            (
+                '{"name": 5, "people": "many"}',
+                "the text is not a City: name: expected str, got int; people: expected int, got str",
+                ("name: expected str, got int", "people: expected int, got str"),
+            ),
+            ('{"name": "a"}', "the field 'people' is missing", ("people: the field 'people' is missing",)),
+        ],
+    )
+    def test_parse_error(self, text, message, fields):
+        """What cannot be parsed raises with the path of each field, and with the text, but not in its message."""
+        with pytest.raises(ParseError) as caught:
+            Completion(choices=(Choice(message=Message(content=text)),)).parse(City)
+
+        assert message in str(caught.value)
+        assert fields is None or fields == caught.value.fields
+        assert text == caught.value.text
+
+
+class TestRelayReport:
+    def test_texts(self):
+        """The report joins what was delivered, and what was not."""
+        report = RelayReport(
+            Completion(),
+            (Delivery(Batch("a")), Delivery(Batch("b"))),
+            (Undelivered(Batch("c"), ConnectFailed("x")), Undelivered(Batch("d"), ConnectFailed("y"))),
+        )
+
+        assert (report.delivered_text, report.undelivered_text) == ("ab", "cd")
+
+    def test_raise_for_undelivered(self):
+        """The first error is raised with the report on it; without any, nothing is."""
+        RelayReport(Completion()).raise_for_undelivered()
+        report = RelayReport(
+            Completion(), (), (Undelivered(Batch("c"), ConnectFailed("x")), Undelivered(Batch("d"), ConnectFailed("y")))
+        )
+
+        with pytest.raises(ConnectFailed, match="x") as caught:
+            report.raise_for_undelivered()
+        assert report is caught.value.report
+
+    def test_final(self):
+        """A batch is the last one when the stream is over, however it ended."""
+        assert [Batch("", state=state).final for state in ("streaming", "complete", "error", "cancelled")] == [
+            False,
+            True,
+            True,
+            True,
+        ]

@@ -1,0 +1,190 @@
+"""The converter: nouns read leniently, the caller's classes strictly, and every problem with its path."""
+
+import json
+from contextlib import suppress
+
+import attrs
+import pytest
+from hypothesis import given
+from tests.strategies import json_values, texts
+
+from genesys_stream._values import Batch, ChunkChoice, Completion, FunctionCall, Message, ToolCall, Usage
+from genesys_stream._wire import NotTheShape, dumps, join_surrogates, kind, structure, unstructure
+
+
+@attrs.frozen
+class City:
+    name: str
+    people: int = 0
+
+
+@attrs.frozen
+class Trip:
+    cities: list[City]
+    price: float = 0.0
+    booked: bool = False
+    notes: dict[str, str] = attrs.Factory(dict)
+
+
+class TestNouns:
+    def test_unknown_keys_are_kept(self):
+        """Keys that a noun does not know are kept in `extra`, also one that is called "extra"."""
+        assert Usage(1, extra={"cached": 2, "extra": 3, "x": None}) == structure(
+            {"prompt_tokens": 1, "cached": 2, "extra": 3, "x": None}, Usage
+        )
+
+    def test_null_is_the_default(self):
+        """Null stands for the field's default."""
+        assert ChunkChoice() == structure({"index": None, "delta": None, "logprobs": None}, ChunkChoice)
+
+    def test_unknown_values_stay(self):
+        """A finish reason that nobody has heard of stays as it came."""
+        assert structure({"finish_reason": "tired"}, ChunkChoice).finish_reason == "tired"
+
+    @pytest.mark.parametrize(
+        ("value", "expected"), [("a", "a"), ([], ""), ([{"text": "a"}, "b", {"text": 1}, {}, 5], "ab"), (None, None)]
+    )
+    def test_content(self, value, expected):
+        """Content is text or a list of parts."""
+        assert expected == structure({"content": value}, Message).content
+
+    @pytest.mark.parametrize("value", [5, True, {"text": "a"}])
+    def test_content_that_is_neither(self, value):
+        """Content that is neither text nor a list of parts is refused."""
+        with pytest.raises(NotTheShape, match=r"^content: expected text or a list of parts"):
+            structure({"content": value}, Message)
+
+    def test_every_problem_with_its_path(self):
+        """Each problem begins with the path of its field, and none shows the value."""
+        wrong = {
+            "index": "secret",
+            "delta": {"tool_calls": [{}, {"function": {"name": 5}}]},
+            "finish_reason": ["secret"],
+        }
+
+        with pytest.raises(NotTheShape) as caught:
+            structure(wrong, ChunkChoice)
+
+        assert {
+            "index: expected int, got str",
+            "delta.tool_calls[1].function.name: expected str, got int",
+            "finish_reason: expected str, got a list",
+        } == set(caught.value.problems)
+        assert "secret" not in str(caught.value)
+
+    @pytest.mark.parametrize("value", [None, [], "x", 5])
+    def test_not_an_object(self, value):
+        """A noun is read from an object only."""
+        with pytest.raises(NotTheShape, match="expected an object, got"):
+            structure(value, Usage)
+
+    @given(json_values)
+    def test_any_json(self, value):
+        """NotTheShape is the only way out."""
+        for cls in (ChunkChoice, Message, Usage, ToolCall, tuple[ChunkChoice, ...], str, int):
+            with suppress(NotTheShape):
+                structure(value, cls)
+
+
+class TestCallersClasses:
+    def test_read(self):
+        """JSON becomes the caller's own classes, lists and dicts of them included."""
+        assert Trip([City("Bern", 5)], 3, True, {"a": "b"}) == structure(
+            {"cities": [{"name": "Bern", "people": 5}], "price": 3, "booked": True, "notes": {"a": "b"}}, Trip
+        )
+
+    @pytest.mark.parametrize(
+        ("value", "problem"),
+        [
+            ({}, "cities: the field 'cities' is missing"),
+            ({"cities": [{}]}, "cities[0].name: the field 'name' is missing"),
+            ({"cities": [{"name": None}]}, "cities[0].name: expected str, got null"),
+            ({"cities": [{"name": "a", "people": "5"}]}, "cities[0].people: expected int, got str"),
+            ({"cities": [{"name": "a", "people": 5.0}]}, "cities[0].people: expected int, got float"),
+            ({"cities": [], "price": "3"}, "price: expected int or float, got str"),
+            ({"cities": [], "booked": 1}, "booked: expected bool, got int"),
+            ({"cities": [], "notes": {"a": 1}}, "notes['a']: expected str, got int"),
+        ],
+    )
+    def test_strictly(self, value, problem):
+        """Nothing is converted, guessed or left out in the caller's classes."""
+        with pytest.raises(NotTheShape) as caught:
+            structure(value, Trip)
+
+        assert [problem] == caught.value.problems
+
+
+class TestOut:
+    def test_unstructure(self):
+        """Nouns become objects, wherever they are: nulls are left out, and unknown keys return to their place."""
+        message = Message(content="a", tool_calls=(ToolCall(1, "id", function=FunctionCall("f"), extra={"x": 1}),))
+
+        assert unstructure({"messages": [message], "n": None}) == {
+            "messages": [
+                {
+                    "role": "assistant",
+                    "content": "a",
+                    "tool_calls": [{"index": 1, "id": "id", "function": {"name": "f"}, "x": 1}],
+                }
+            ],
+            "n": None,
+        }
+
+    def test_there_and_back(self):
+        """What was read from JSON can be sent again and is the same when it is read again."""
+        usage = Usage(1, 2, 3, {"details": {"cached": 1}})
+
+        assert usage == structure(json.loads(dumps(unstructure(usage))), Usage)
+
+    def test_dumps(self):
+        """JSON goes out compact, in UTF-8, with surrogate pairs joined and lone halves replaced."""
+        assert '{"a":["é😀",1.5,null,"�"]}'.encode() == dumps({"a": ["é\ud83d\ude00", 1.5, None, "\ude00"]})
+
+    def test_no_nan(self):
+        """What JSON cannot say is not said."""
+        with pytest.raises(ValueError, match="JSON"):
+            dumps(float("nan"))
+
+
+class TestJoinSurrogates:
+    @pytest.mark.parametrize(
+        ("text", "expected"),
+        [
+            ("", ""),
+            ("é😀", "é😀"),
+            ("\ud83d\ude00", "😀"),
+            ("\ud83d", "\ufffd"),
+            ("\ude00\ud83d", "\ufffd\ufffd"),
+            ("\ud83d\ud83d\ude00\ude00", "\ufffd😀\ufffd"),
+            ("a\ud83db😀", "a\ufffdb😀"),
+        ],
+    )
+    def test_halves(self, text, expected):
+        """Two halves become a character, a lone one U+FFFD."""
+        assert expected == join_surrogates(text)
+
+    @given(texts)
+    def test_the_result_is_text(self, text):
+        """The result can be encoded, and joining again changes nothing."""
+        joined = join_surrogates(text)
+
+        assert joined == joined.encode().decode()
+        assert joined == join_surrogates(joined)
+
+
+@pytest.mark.parametrize(
+    ("value", "name"), [(None, "null"), ({}, "an object"), ([], "a list"), ("secret", "str"), (Batch("b"), "Batch")]
+)
+def test_kind(value, name):
+    """A kind is named as JSON calls it, without the value."""
+    assert name == kind(value)
+
+
+def test_a_whole_completion():
+    """A completion as the service answers it is read in one go."""
+    completion = structure(
+        {"id": "1", "choices": [{"message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}]},
+        Completion,
+    )
+
+    assert (completion.text, completion.finish_reason) == ("a", "stop")
