@@ -156,8 +156,8 @@ __all__ = [
     "Undelivered",
     "UnexpectedContent",
     "UnsupportedMediaType",
-    "UsageError",
     "Usage",
+    "UsageError",
     "__version__",
     "relay",
 ]

@@ -137,7 +137,7 @@ class StatusError(ServiceError):
 
     retry_statuses: ClassVar[frozenset[int]] = frozenset({429, 502, 503, 504})
 
-    def __init__(  # noqa: PLR0913 - every field of the service's error body is one of them
+    def __init__(
         self,
         message: str,
         *,

@@ -1,6 +1,6 @@
 """JSON to values and back: the one cattrs converter, and the rules by which it reads.
 
-An attrs class that has a field named `extra` is a noun of the service: keys that it does not know are kept there,
+An attrs class with a field marked as `EXTRA` is a noun of the service: keys that it does not know are kept there,
 null stands for the field's default, and enum values stay as they came.
 Any other attrs class is the caller's own and is read strictly.
 A field may name its own reader in its metadata, under `READ`.
@@ -20,6 +20,7 @@ from cattrs.gen import make_dict_structure_fn, override
 T = TypeVar("T")
 
 READ = "genesys_stream.read"
+EXTRA = "genesys_stream.extra"
 
 
 class NotTheShape(ValueError):
@@ -31,20 +32,18 @@ class NotTheShape(ValueError):
 
 
 def _is_noun(cls: Any) -> bool:
-    return attrs.has(cls) and "extra" in attrs.fields_dict(cls)
+    return attrs.has(cls) and any(EXTRA in field.metadata for field in attrs.fields(cls))
 
 
-def _noun_reader(cls: type[T], converter: Converter) -> Callable[[Any, Any], T]:
-    fields = attrs.fields(attrs.resolve_types(cls))  # type: ignore[type-var]  # _is_noun let only attrs classes in
+def _noun_reader(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    fields = attrs.fields(attrs.resolve_types(cls))
     known = frozenset(field.name for field in fields if field.init) - {"extra"}  # that key is one more stranger
-    readers = {
-        field.name: override(struct_hook=lambda value, _, read=field.metadata[READ]: read(value))
-        for field in fields
-        if READ in field.metadata
+    readers: dict[str, Any] = {
+        field.name: override(struct_hook=_reader(field.metadata[READ])) for field in fields if READ in field.metadata
     }
-    structure = make_dict_structure_fn(cls, converter, **readers)  # type: ignore[arg-type]  # cattrs types the options one by one
+    structure = make_dict_structure_fn(cls, converter, **readers)
 
-    def read(value: Any, _: Any) -> T:
+    def read(value: Any, _: Any) -> Any:
         if not isinstance(value, Mapping):
             msg = f"expected an object, got {kind(value)}"
             raise TypeError(msg)
@@ -53,6 +52,10 @@ def _noun_reader(cls: type[T], converter: Converter) -> Callable[[Any, Any], T]:
         return structure(present, cls)
 
     return read
+
+
+def _reader(read: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
+    return lambda value, _: read(value)
 
 
 def _exactly(*kinds: type) -> Callable[[Any, Any], Any]:
@@ -141,6 +144,9 @@ def join_surrogates(text: str) -> str:
     return text
 
 
+_KINDS: dict[type, str] = {type(None): "null", dict: "an object", list: "a list"}
+
+
 def kind(value: object) -> str:
     """Name a JSON or Python value's kind for an error message, never its content."""
-    return {type(None): "null", dict: "an object", list: "a list"}.get(type(value), type(value).__name__)
+    return _KINDS.get(type(value), type(value).__name__)

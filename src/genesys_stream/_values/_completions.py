@@ -38,7 +38,7 @@ def _text(**kwargs: Any) -> Any:
 
 
 def _extra() -> Any:
-    return field(factory=dict, repr=False)
+    return field(factory=dict, repr=False, metadata={_wire.EXTRA: True})
 
 
 @frozen
@@ -291,7 +291,9 @@ def parse(text: str, cls: type[T]) -> T:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        where = f"{error.msg} at character {error.pos}" if isinstance(error, json.JSONDecodeError) else type(error).__name__
+        where = (
+            f"{error.msg} at character {error.pos}" if isinstance(error, json.JSONDecodeError) else type(error).__name__
+        )
         msg = f"the text is not JSON: {where}"
         raise _errors.ParseError(msg, text=text) from None
     try:

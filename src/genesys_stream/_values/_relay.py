@@ -7,7 +7,7 @@ from typing import Any
 from attrs import field, frozen
 
 from .. import _errors
-from ._completions import Completion, _extra, _size
+from ._completions import Completion, _size
 
 
 @frozen
@@ -72,7 +72,7 @@ class PushReceipt:
     correlation_id: str = ""
     attempts: int = 1
     resent: int = 0
-    extra: dict[str, Any] = _extra()
+    extra: dict[str, Any] = field(factory=dict, repr=False)
 
 
 @frozen
