@@ -33,6 +33,7 @@ autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 autoclass_content = "class"
 python_use_unqualified_type_names = True
+default_role = "code"
 maximum_signature_line_length = 88
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
@@ -43,8 +44,32 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(anyio|asyncio|attrs?|cattrs|click|collections|contextlib|datetime|enum|http|httpx\d?|json)(\..*)?"),
     (r"py:.*", r"(logging|os|pathlib|re|ssl|trio|types|typing|typing_extensions|uuid)(\..*)?"),
     (r"py:.*", r"(TypeVar|ParamSpec|optional)"),
+    (r"py:.*", r"(Caption|Finder|Piece|Scripted)"),  # aliases, which the text around them explains
     (r"py:.*", r"(genesys_stream\._.+\.)?_?[A-Z][A-Z0-9]?(_co|_contra)?"),  # type variables
 ]
+
+
+# Clients, streams and fakes make these; how is nobody else's business.
+MADE_FOR_YOU = {
+    *("Completions", "AsyncCompletions", "CompletionStream", "AsyncCompletionStream"),
+    *("PushClient", "AsyncPushClient", "PushSink", "AsyncPushSink"),
+    *("Script", "CompletionScript", "PushScript", "TokenScript", "FakeServer", "FakeTransport"),
+}
+
+
+def hide_constructors(
+    app: Sphinx, what: str, name: str, obj: object, options: object, signature: str | None, returns: str | None
+) -> tuple[str, None] | None:
+    """Leave out the arguments of what users do not construct."""
+    return ("", None) if what == "class" and name.rpartition(".")[2] in MADE_FOR_YOU else None
+
+
+def hide_arguments(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """And what their docstrings say of them."""
+    if what == "class" and name.rpartition(".")[2] in MADE_FOR_YOU and "Args:" in lines:
+        start = lines.index("Args:")
+        end = next((i for i in range(start + 1, len(lines)) if lines[i] and not lines[i].startswith(" ")), len(lines))
+        del lines[start:end]
 
 
 def find_at_the_door(app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.Element) -> Any:
@@ -60,3 +85,5 @@ def find_at_the_door(app: Sphinx, env: BuildEnvironment, node: pending_xref, con
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("missing-reference", find_at_the_door)
+    app.connect("autodoc-process-signature", hide_constructors)
+    app.connect("autodoc-process-docstring", hide_arguments, priority=400)  # before napoleon reads them

@@ -200,7 +200,7 @@ class CompletionAccumulator:
         """Add a chunk, in the order of arrival.
 
         Returns:
-            Whether it says something: a piece of text, of a tool call or of anything else in a delta, or a finish
+            Whether it says something, that is, a piece of text, of a tool call or of anything in a delta, or a finish
             reason. A role alone, or nothing at all, is not something.
 
         Raises:

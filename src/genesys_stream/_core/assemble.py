@@ -162,7 +162,7 @@ class StreamAssembler:
 
     @property
     def state(self) -> str:
-        """What the final payload said, even if others are missing: complete, error or cancelled; or streaming."""
+        """The state that the final payload said, even if others are missing; "streaming" before it came."""
         return self._final.state if self._final else "streaming"
 
     @property

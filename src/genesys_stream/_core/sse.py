@@ -88,7 +88,7 @@ class EventDecoder:
 
     @property
     def last_event_id(self) -> str:
-        """The last event ID: what a `Last-Event-ID` header would carry."""
+        """The last event ID, which a `Last-Event-ID` header would carry."""
         return self._last_event_id
 
     @property

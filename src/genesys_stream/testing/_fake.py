@@ -18,7 +18,7 @@ class FakeGenesys:
     """A Genesys Cloud that runs on a laptop with no account: scripted, and with a diary of what it was asked.
 
     In memory, give `transport` to an httpx client; on the loopback, `serve()` it.
-    Both reach the same tokens, scripts and diary, and everything here may be used from any thread.
+    Both reach the same tokens, scripts and diary, and everything here may be used from any thread::
 
         fake = FakeGenesys()
         fake.completions.say("Hello, world.", every=0.02)
@@ -45,7 +45,7 @@ class FakeGenesys:
         token_path: Where tokens are issued.
         clock: Seconds since 1970; it dates the diary, expires tokens and turns the windows of the rate limit.
 
-    .. versionadded:: 1.0
+    .. versionadded:: 0.1
     """
 
     def __init__(

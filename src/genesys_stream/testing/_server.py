@@ -39,7 +39,7 @@ class FakeServer:
 
     @property
     def base_url(self) -> str:
-        """Where it is: give it to a client as `base_url` and as `login_url`."""
+        """Where it is, for a client's `base_url` and `login_url`, or for its `region`."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}"
 
