@@ -8,12 +8,14 @@ A field may name its own reader in its metadata, under `READ`.
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, get_args, get_origin
 
 import attrs
 from cattrs import Converter, transform_error
+from cattrs.cols import list_structure_factory
 from cattrs.errors import BaseValidationError
 from cattrs.gen import make_dict_structure_fn, override
 
@@ -44,9 +46,7 @@ def _noun_reader(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
     structure = make_dict_structure_fn(cls, converter, **readers)
 
     def read(value: Any, _: Any) -> Any:
-        if not isinstance(value, Mapping):
-            msg = f"expected an object, got {kind(value)}"
-            raise TypeError(msg)
+        _expect(Mapping, "an object", value)
         present = {key: item for key, item in value.items() if item is not None and key in known}
         present["extra"] = {key: item for key, item in value.items() if key not in known}
         return structure(present, cls)
@@ -56,6 +56,43 @@ def _noun_reader(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
 
 def _reader(read: Callable[[Any], Any]) -> Callable[[Any, Any], Any]:
     return lambda value, _: read(value)
+
+
+def _is_plain_class(cls: Any) -> bool:
+    return attrs.has(cls) or dataclasses.is_dataclass(cls)
+
+
+def _plain_reader(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    structure = make_dict_structure_fn(cls, converter)
+
+    def read(value: Any, _: Any) -> Any:
+        return structure(_expect(Mapping, "an object", value), cls)
+
+    return read
+
+
+def _is_sequence(cls: Any) -> bool:
+    return (get_origin(cls) or cls) in {list, tuple, Sequence} and len(get_args(cls)) == 1 + (
+        get_args(cls)[1:] == (...,)
+    )
+
+
+def _sequence_reader(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+    items: Any = list[get_args(cls)[0]]  # type: ignore[misc]  # a type made at run time
+    structure = list_structure_factory(items, converter)
+    make = tuple if get_args(cls)[1:] else list
+
+    def read(value: Any, _: Any) -> Any:
+        return make(structure(_expect(list, "a list", value), cls))
+
+    return read
+
+
+def _expect(cls: type, name: str, value: Any) -> Any:
+    if not isinstance(value, cls):
+        msg = f"expected {name}, got {kind(value)}"
+        raise TypeError(msg)
+    return value
 
 
 def _exactly(*kinds: type) -> Callable[[Any, Any], Any]:
@@ -83,6 +120,8 @@ def _build() -> Converter:
     converter.register_structure_hook(int, _exactly(int))
     converter.register_structure_hook(float, _exactly(int, float))
     converter.register_structure_hook(bool, _boolean)
+    converter.register_structure_hook_factory(_is_sequence, _sequence_reader)
+    converter.register_structure_hook_factory(_is_plain_class, _plain_reader)
     converter.register_structure_hook_factory(_is_noun, _noun_reader)
     return converter
 
@@ -112,6 +151,8 @@ def _as_path(line: str) -> str:
 def _reason(error: BaseException, _: type | None) -> str:
     if isinstance(error, KeyError):
         return f"the field {error.args[0]!r} is missing"
+    if isinstance(error, AttributeError):
+        return "expected an object"  # cattrs asks a mapping for its items, and does not ask first whether it is one
     return str(error) or type(error).__name__
 
 

@@ -188,3 +188,29 @@ def test_a_whole_completion():
     )
 
     assert (completion.text, completion.finish_reason) == ("a", "stop")
+
+
+@attrs.frozen
+class _Basket:
+    items: list[int]
+    pair: tuple[int, ...] = ()
+    by_name: dict[str, int] = attrs.Factory(dict)
+
+
+@pytest.mark.parametrize(
+    ("value", "problem"),
+    [
+        ({"items": "12"}, "items: expected a list, got str"),
+        ({"items": {"1": 2}}, "items: expected a list, got an object"),
+        ({"items": [], "pair": "12"}, "pair: expected a list, got str"),
+        ({"items": [], "by_name": [1]}, "by_name: expected an object"),
+        ([1], "expected an object, got a list"),
+        (5, "expected an object, got int"),
+    ],
+)
+def test_a_value_of_another_shape_is_refused_by_name(value: object, problem: str) -> None:
+    """Text is no list, a list is no object, and the error says where."""
+    with pytest.raises(NotTheShape) as caught:
+        structure(value, _Basket)
+
+    assert str(caught.value) == problem
