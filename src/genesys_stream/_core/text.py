@@ -123,32 +123,39 @@ class TextBuffer:
         """When the last buffered character arrived, in the clock's seconds; None when there is none."""
         return self._deltas[-1][1] if self._deltas else None
 
-    def add(self, text: str, now: float) -> None:
+    def add(self, text: str, now: float) -> str:
         """Put text behind what is buffered; the first half of a surrogate pair at its end waits for the next delta.
 
         Args:
             text: A delta.
             now: The clock's time in seconds.
+
+        Returns:
+            What was put there, in whole characters.
         """
         text = self._half + text
         self._half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
-        self._append(join_surrogates(text[:-1] if self._half else text), now)
+        return self._append(join_surrogates(text[:-1] if self._half else text), now)
 
-    def end(self, now: float) -> None:
+    def end(self, now: float) -> str:
         """Give up waiting for the other half of a surrogate pair, if one is waited for.
 
         Args:
             now: The clock's time in seconds.
-        """
-        self._append("\ufffd" if self._half else "", now)
-        self._half = ""
 
-    def _append(self, text: str, now: float) -> None:
+        Returns:
+            What was put in its place.
+        """
+        half, self._half = self._half, ""
+        return self._append("\ufffd" if half else "", now)
+
+    def _append(self, text: str, now: float) -> str:
         if text:
             self._parts.append(text)
             self._deltas.append((len(text), now))
             self._length += len(text)
             self._size += utf8_size(text)
+        return text
 
     def peek(self, n: int | None = None) -> str:
         """Look at the first `n` characters, or at all of them, without taking them."""
@@ -157,6 +164,14 @@ class TextBuffer:
             self._parts.clear()
             self._start = 0
         return self._text[self._start : None if n is None else self._start + n]
+
+    def pieces(self) -> Iterator[tuple[str, float]]:
+        """Look at what is left of each delta, with the time of its arrival in seconds."""
+        text = self.peek()
+        begin = 0
+        for length, at in self._deltas:
+            yield text[begin : begin + length], at
+            begin += length
 
     def fit(self, max_bytes: int) -> int:
         """Count the characters, from the first on, that fit into `max_bytes`, in whole clusters where possible.

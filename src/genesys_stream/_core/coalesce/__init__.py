@@ -1,8 +1,32 @@
 """Coalescing: from a delta for every token to a push for every thought; one small file for each family."""
 
+from ._around import Idle, ImmediateFirst, bounded
 from ._basic import PassThrough, TimeSize
+from ._compose import any_of, switch, then
+from ._markup import Line, MarkdownBlock, Paragraph
 from ._pattern import Pattern
-from ._prose import Sentence
+from ._prose import Sentence, Word
 from ._protocol import Coalescer, LearnsFromDelivery
+from ._sparse import FinalOnly, Milestones, Schedule
 
-__all__ = ["Coalescer", "LearnsFromDelivery", "PassThrough", "Pattern", "Sentence", "TimeSize"]
+__all__ = [
+    "Coalescer",
+    "FinalOnly",
+    "Idle",
+    "ImmediateFirst",
+    "LearnsFromDelivery",
+    "Line",
+    "MarkdownBlock",
+    "Milestones",
+    "Paragraph",
+    "PassThrough",
+    "Pattern",
+    "Schedule",
+    "Sentence",
+    "TimeSize",
+    "Word",
+    "any_of",
+    "bounded",
+    "switch",
+    "then",
+]

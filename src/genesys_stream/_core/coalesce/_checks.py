@@ -39,3 +39,13 @@ def coalescer(_: object, attribute: Any, value: Any) -> None:
 
 # A batch must be able to hold any single character.
 whole_characters = at_least(4)
+
+
+def optional(check: Callable[[object, Any, Any], None]) -> Callable[[object, Any, Any], None]:
+    """Let None pass, and refuse what `check` refuses."""
+
+    def either(instance: object, attribute: Any, value: Any) -> None:
+        if value is not None:
+            check(instance, attribute, value)
+
+    return either

@@ -56,7 +56,7 @@ class Pattern:
         InvalidArgument: If an argument is of the wrong kind, or a bound is too small.
     """
 
-    find: Finder = field(converter=_as_finder)
+    find: Finder = field(converter=_as_finder, repr=False)
     max_latency: float = field(default=1.0, validator=seconds, kw_only=True)
     max_bytes: int = field(default=900, validator=whole_characters, kw_only=True)
     _buffer: TextBuffer = field(init=False, factory=TextBuffer, repr=False)
@@ -72,8 +72,11 @@ class Pattern:
         self._buffer.add(text, now)
         batches: list[Batch] = []
         while cut := self._next_cut():
-            batches.append(self._buffer.take(*cut))
+            batches.append(self._take(*cut))
         return [*batches, *self.tick(now)]
+
+    def _take(self, n: int, reason: str) -> Batch:
+        return self._buffer.take(n, reason)
 
     def _next_cut(self) -> tuple[int, str] | None:
         text = self._buffer.peek(self.max_bytes + 1)
@@ -96,7 +99,7 @@ class Pattern:
         n = _between_words(self._buffer.peek(), len(self._buffer))
         if not n or n < self._buffer.overdue(now, self.max_latency):
             n = self._buffer.ripe(now, self.max_latency)
-        return [self._buffer.take(n, "time")]
+        return [self._take(n, "time")]
 
     def close(self, now: float) -> Sequence[Batch]:
         """Send what is left."""

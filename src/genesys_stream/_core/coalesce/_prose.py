@@ -24,7 +24,7 @@ _SENTENCE_END = re.compile(
     rf"(?<![{_STOPS}])(?P<stop>[{_STOPS}]+)(?:[{_CLOSERS}]|[ \u00a0\u202f][»›])*\s+(?=[^\s{_CLOSING}])"
     rf"|(?<![{_FULL_STOPS}])[{_FULL_STOPS}][{_FULL_STOPS}{_STOPS}]*(?:[{_CLOSERS}]*\s+(?=[^\s{_CLOSING}])"
     rf"|[{_CLOSERS}]*(?=[^\s\d{_CLOSERS}{_FULL_STOPS}{_STOPS}]))"
-    r"|(?<!\n)\n\s*(?=\S)"
+    r"|(?<=\S)[^\S\n]*\n\s*(?=\S)"
 )
 
 # Without their last full stop; single letters and words with a full stop inside (e.g., z.B., U.S.) need no entry.
@@ -78,6 +78,41 @@ def _sentence(min_chars: int) -> Finder:
         return 0
 
     return find
+
+
+# Characters that are written without spaces between the words, each of which may begin a batch or end one: ideographs
+# and kana. No word begins with a punctuation mark, unless that opens something.
+_UNSPACED = "\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3400-\u9fff\U00020000-\U0003fffd"
+_WORD_BEGINS = re.compile(
+    rf"(?<=\s)(?=\S)|(?<=[^\s])(?=[{_UNSPACED}])(?<![「『（《〈【])|(?<=[{_UNSPACED}、。，！？：；」』）》〉】])(?=[\w「『（《〈【])"
+)
+
+
+def _word(min_chars: int) -> Finder:
+    def find(text: str) -> int:
+        match = _WORD_BEGINS.search(text, min_chars)
+        return match.start() if match else 0
+
+    return find
+
+
+@define(eq=False, init=False)
+class Word(Pattern):
+    """Send whole words: text that never shows half of one, unless it has waited too long.
+
+    Args:
+        min_chars: Words are gathered until there are so many characters.
+        max_latency: Seconds that text may wait for the end of its word.
+        max_bytes: The largest batch, in UTF-8 bytes of text.
+
+    Raises:
+        InvalidArgument: If an argument is of the wrong kind, or too small.
+    """
+
+    min_chars: int = field(validator=at_least(1))
+
+    def __init__(self, min_chars: int = 1, max_latency: float = 0.5, max_bytes: int = 500) -> None:
+        self.__attrs_init__(_word(min_chars), min_chars, max_latency=max_latency, max_bytes=max_bytes)
 
 
 @define(eq=False, init=False)
