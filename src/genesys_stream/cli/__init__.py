@@ -1,0 +1,47 @@
+"""The command `genesys-stream`: relay, stream, push, token and sandbox, for a terminal and for scripts.
+
+It needs the extra: `pip install "genesys-stream[cli]"`.
+
+Exit codes, of which the first that applies is given:
+
+    130  interrupted (Ctrl-C); what was said is delivered first
+    143  terminated (SIGTERM); likewise
+    2    a mistake in the command line or in the configuration
+    4    the credentials were refused (401, 403)
+    5    the service or the network cannot be reached, or is too busy
+    1    the stream failed or broke; what was said is delivered first
+    3    text could not be delivered
+    0    all is said and delivered
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+EXTRA = frozenset({"click", "rich"})
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        arguments: What follows the command's name; None for that of the process.
+
+    Returns:
+        The exit code, where the command has not exited with it already.
+    """
+    try:
+        import click  # noqa: F401 - whether it is there is the question
+        import rich  # noqa: F401 - as above
+
+        from ._app import app
+    except ModuleNotFoundError as missing:
+        if missing.name not in EXTRA:
+            raise
+        print('genesys-stream: the command needs its extra: pip install "genesys-stream[cli]"', file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    app.main(args=None if arguments is None else list(arguments), prog_name="genesys-stream")
+    return 0

@@ -1,0 +1,117 @@
+"""The view for machines: one JSON object per line, each with its `event`: text, push, lost, and at last report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any
+
+from typing_extensions import Self
+
+from .._errors import GenesysStreamError, StatusError
+from .._values import Batch, Delivery, PushReceipt, Undelivered
+from ._output import write_json
+from ._view import Summary
+
+
+class JsonView:
+    """Writes JSON lines."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Leave nothing to clean up."""
+
+    def begin(self, address: str, targets: Sequence[str], *, sandbox: bool) -> None:
+        """Say nothing: a machine knows what it asked for."""
+
+    def said(self, text: str) -> None:
+        """Write a text event."""
+        write_json({"event": "text", "text": text})
+
+    def pushed(self, delivery: Delivery, latency: float) -> None:
+        """Write a push event."""
+        write_json(
+            {
+                "event": "push",
+                **_batch(delivery.batch),
+                "latency": round(latency, 6),
+                "attempts": delivery.attempts,
+                "resent": delivery.resent,
+                "receipt": _receipt(delivery.receipt),
+            }
+        )
+
+    def lost(self, undelivered: Undelivered) -> None:
+        """Write a lost event."""
+        batch, error = _batch(undelivered.batch), error_object(undelivered.error)
+        write_json({"event": "lost", **batch, "ambiguous": undelivered.ambiguous, "error": error})
+
+    def end(self, summary: Summary) -> None:
+        """Write the report event."""
+        report, phone = summary.report, summary.phone
+        usage = report.completion.usage
+        write_json(
+            {
+                "event": "report",
+                "state": report.state,
+                "text": report.completion.text,
+                "finish_reason": report.completion.finish_reason,
+                "usage": usage
+                and {
+                    "prompt_tokens": usage.prompt_tokens,
+                    "completion_tokens": usage.completion_tokens,
+                    "total_tokens": usage.total_tokens,
+                },
+                "stream_id": report.stream_id,
+                "pushes": len(report.pushes),
+                "bytes": summary.delivered_bytes,
+                "undelivered": len(report.undelivered),
+                "undelivered_text": report.undelivered_text,
+                "resent": report.resent,
+                "held_seconds": round(report.held_seconds, 6),
+                "first_token_seconds": None if summary.first_token is None else round(summary.first_token, 6),
+                "error": None if report.error is None else error_object(report.error),
+                "phone": phone and {"text": phone.text, "payloads": phone.payloads, "agrees": summary.phone_agrees},
+            }
+        )
+
+
+def _batch(batch: Batch) -> dict[str, Any]:
+    return {
+        "seq": batch.seq,
+        "offset": batch.offset,
+        "bytes": len(batch.text.encode()),
+        "text": batch.text,
+        "reason": batch.reason,
+        "state": batch.state,
+    }
+
+
+def _receipt(receipt: object) -> dict[str, Any] | None:
+    return receipt_object(receipt) if isinstance(receipt, PushReceipt) else None
+
+
+def receipt_object(receipt: PushReceipt) -> dict[str, Any]:
+    """A receipt for machines."""
+    return {
+        "id": receipt.id,
+        "status": receipt.status,
+        "targets_count": receipt.targets_count,
+        "correlation_id": receipt.correlation_id,
+        "attempts": receipt.attempts,
+        "resent": receipt.resent,
+    }
+
+
+def error_object(error: BaseException) -> dict[str, Any]:
+    """An error for machines."""
+    found: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
+    if isinstance(error, GenesysStreamError):
+        found["retry_after"] = error.retry_after
+    if isinstance(error, StatusError):
+        found |= {"status": error.status, "code": error.code, "correlation_id": error.correlation_id}
+    return found

@@ -1,0 +1,166 @@
+"""The options that several subcommands share."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from .._core.settings import COMPLETIONS_PATH, PUSH_PATH
+from ._place import Place
+
+C = TypeVar("C", bound=Callable[..., Any])
+
+_PLACE_OPTIONS = (
+    click.option(
+        "--sandbox",
+        is_flag=True,
+        help="Talk to a fake Genesys Cloud that this command serves on the loopback; needs no account.",
+    ),
+    click.option(
+        "--token-interval",
+        type=click.FloatRange(min=0),
+        default=0.03,
+        show_default=True,
+        metavar="SECONDS",
+        help="With --sandbox, the time between two tokens.",
+    ),
+    click.option("--region", metavar="REGION", help='"eu-west-1", "mypurecloud.ie", ...; else GENESYSCLOUD_REGION.'),
+    click.option("--base-url", metavar="URL", help="The API's address, where it is not the region's."),
+    click.option("--login-url", metavar="URL", help="The token endpoint's address without its path, likewise."),
+    click.option(
+        "--completions-path",
+        metavar="PATH",
+        default=COMPLETIONS_PATH,
+        show_default=True,
+        help="Where completions are asked for.",
+    ),
+    click.option("--push-path", metavar="PATH", default=PUSH_PATH, show_default=True, help="Where pushes are sent."),
+    click.option("--allow-insecure-http", is_flag=True, help="Allow http addresses of other machines."),
+)
+_PLACE_NAMES = (
+    "sandbox",
+    "token_interval",
+    "region",
+    "base_url",
+    "login_url",
+    "completions_path",
+    "push_path",
+    "allow_insecure_http",
+)
+
+
+def _decorate(command: C, decorators: tuple[Callable[[C], C], ...]) -> C:
+    for decorator in reversed(decorators):
+        command = decorator(command)
+    return command
+
+
+def with_place(command: C) -> Any:
+    """Give a command the options that say where Genesys Cloud is, as one `place`."""
+
+    @functools.wraps(command)
+    def call(**options: Any) -> Any:
+        place = Place(**{name: options.pop(name) for name in _PLACE_NAMES})
+        return command(place=place, **options)
+
+    return _decorate(call, _PLACE_OPTIONS)
+
+
+def with_prompt(command: C) -> Any:
+    """Give a command a prompt from its argument, a file or stdin, and what else goes to the model."""
+
+    @functools.wraps(command)
+    def call(*, prompt: str | None, file: Path | None, model: str, system: str | None, **options: Any) -> Any:
+        messages = [{"role": "user", "content": _prompt(prompt, file)}]
+        if system:
+            messages.insert(0, {"role": "system", "content": system})
+        return command(question={"model": model, "messages": messages}, **options)
+
+    return _decorate(
+        call,
+        (
+            click.argument("prompt", required=False),
+            click.option(
+                "--file",
+                type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                help="Read the prompt from a file.",
+            ),
+            click.option("--model", default="gpt-4o", show_default=True, help="The model's name."),
+            click.option("--system", metavar="TEXT", help="The system message, before the prompt."),
+            click.option(
+                "--timeout",
+                type=click.FloatRange(min=0, min_open=True),
+                metavar="SECONDS",
+                help="How long the whole answer may take.",
+            ),
+        ),
+    )
+
+
+def with_verbose(command: C) -> C:
+    """Give a command `-v`, because it is typed behind the subcommand as often as before it."""
+    return click.option(
+        "-v", "--verbose", is_flag=True, expose_value=False, callback=_verbose, help="Log every request to stderr."
+    )(command)
+
+
+def _verbose(_context: click.Context, _option: click.Parameter, value: bool) -> None:
+    if value:
+        log_to_stderr()
+
+
+def _prompt(argument: str | None, file: Path | None) -> str:
+    if argument is not None and file is not None:
+        raise click.UsageError("give the prompt as an argument or with --file, not both")
+    try:
+        if file is not None:
+            text = file.read_text(encoding="utf-8-sig")
+        elif argument is not None and argument != "-":
+            text = argument
+        else:
+            text = _stdin(asked_for=argument == "-")
+    except UnicodeDecodeError:
+        raise click.UsageError("the prompt is not UTF-8 text") from None
+    except OSError as error:
+        raise click.UsageError(f"the prompt cannot be read: {error.strerror or error}") from None
+    text = text.rstrip("\r\n")
+    if not text.strip():
+        raise click.UsageError("the prompt is empty")
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # an argument whose bytes are not the locale's
+        raise click.UsageError("the prompt is not UTF-8 text") from None
+    return text
+
+
+def _stdin(*, asked_for: bool) -> str:
+    # A process without stdin, such as a service's, has None in its place.
+    terminal: Any = sys.stdin
+    if terminal is None or (terminal.isatty() and not asked_for):
+        raise click.UsageError("no prompt: give it as an argument, with --file, or on stdin")
+    content: bytes = terminal.buffer.read()
+    return content.decode("utf-8-sig")
+
+
+class _ToStderr(logging.Handler):
+    """Writes to what stderr is when it writes: the live view replaces it while it draws."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        click.echo(self.format(record), err=True)
+
+
+def log_to_stderr() -> None:
+    """Turn the library's logging on; it never holds text, tokens or secrets."""
+    logger = logging.getLogger("genesys_stream")
+    for handler in [known for known in logger.handlers if isinstance(known, _ToStderr)]:
+        logger.removeHandler(handler)
+    handler = _ToStderr()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)

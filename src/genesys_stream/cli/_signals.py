@@ -1,0 +1,31 @@
+"""SIGTERM as a gentler Ctrl-C: what was said is delivered before the process ends."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import FrameType
+from typing import NoReturn
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    raise Terminated
+
+
+@contextmanager
+def termination_as_interrupt() -> Generator[None, None, None]:
+    """Raise `Terminated` in the main thread when SIGTERM comes while inside."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
