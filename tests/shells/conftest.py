@@ -1,0 +1,54 @@
+"""Fixtures of the shells' tests: a served fake, and the worlds; see worlds.py."""
+
+import gc
+import inspect
+import sys
+from pathlib import Path
+
+import pytest
+
+from genesys_stream.testing import FakeGenesys
+from tests.shells.worlds import WORLDS, our_threads, settle
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "slow: takes a while, and runs all the same unless deselected")
+
+
+@pytest.fixture(params=["sync", "asyncio", "trio"])
+def world(request):
+    """Each of the three worlds."""
+    return WORLDS[request.param]
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def loop_world(request):
+    """Each of the two worlds that have an event loop."""
+    return WORLDS[request.param]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    """Run a scenario, which is a coroutine function, in its world."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    world = arguments.get("world") or arguments["loop_world"]
+    world.run(pyfuncitem.obj, **arguments)
+    return True
+
+
+@pytest.fixture
+def fake():
+    return FakeGenesys()
+
+
+@pytest.fixture
+def server(fake):
+    """The fake on the loopback; when the test is over, nothing of it may be left: no connection, thread or answer."""
+    with fake.serve() as server:
+        yield server
+        gc.collect()
+        assert settle(lambda: fake.open_connections == 0), f"{fake.open_connections} connections were left open"
+        assert settle(lambda: not our_threads()), f"threads were left running: {our_threads()}"
+    gc.collect()
