@@ -16,6 +16,7 @@ from attrs import field, frozen
 
 from .. import _errors
 from .._errors import GenesysStreamError, NetworkError
+from .._wire import kind
 from .exchange import Reply, Request, status_error
 
 T = TypeVar("T")
@@ -46,7 +47,8 @@ Conversation: TypeAlias = Generator[Attempt, Outcome, T]
 class Retry:
     """How patient a call is with a service, or a network, that fails for a while.
 
-    What is retried: 429, 502, 503, 504 and connections that could not be made.
+    What is retried: 429, 502, 503, 504 and connections that could not be made; where sending twice does no harm, as
+    for a completion or a token, lost answers too.
     Each wait is drawn from nothing up to a bound that doubles (full jitter); where the service names a wait with
     Retry-After, that wait comes first.
 
@@ -56,6 +58,9 @@ class Retry:
         longest_wait: The last bound, in seconds.
         longest_retry_after: The longest Retry-After that is waited out, in seconds; a longer one ends the call at once.
         jitter: Draws a wait from its bound.
+
+    Raises:
+        InvalidArgument: A number is not one, or below what makes sense.
     """
 
     attempts: int = 4
@@ -64,12 +69,26 @@ class Retry:
     longest_retry_after: float = 180.0
     jitter: Callable[[float], float] = field(default=backoff.full_jitter, repr=False)
 
+    def __attrs_post_init__(self) -> None:
+        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1:
+            raise _errors.InvalidArgument("attempts", f"must be a whole number from 1, not {_shown(self.attempts)}")
+        for name in ("first_wait", "longest_wait", "longest_retry_after"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
+                raise _errors.InvalidArgument(name, f"must be a number of seconds from 0, not {_shown(value)}")
+        if not callable(self.jitter):
+            raise _errors.InvalidArgument("jitter", f"must be a callable, not {kind(self.jitter)}")
+
+
+def _shown(value: object) -> str:
+    return str(value) if isinstance(value, (int, float)) else kind(value)
+
 
 class Patience:
     """Counts the attempts of one call and says how long to wait for the next.
 
     Attributes:
-        attempts: How many there were, the present one included.
+        attempts: How often the request was sent, the present time included.
         resent: How many of these followed a lost answer.
     """
 
@@ -77,6 +96,7 @@ class Patience:
         self._retry = retry
         self._bounds = backoff.expo(factor=retry.first_wait, max_value=retry.longest_wait)
         next(self._bounds)
+        self._left = retry.attempts - 1
         self.attempts = 1
         self.resent = 0
 
@@ -87,14 +107,23 @@ class Patience:
             GenesysStreamError: The error itself, when there is to be none.
         """
         asked = error.retry_after or 0.0
-        if not error.retryable or self.attempts >= self._retry.attempts or asked > self._retry.longest_retry_after:
+        over = isinstance(
+            error, _errors.DeadlineExceeded
+        )  # the same call may succeed, but not in the time that is left
+        if over or not error.retryable or self._left < 1 or asked > self._retry.longest_retry_after:
             raise error
+        self._left -= 1
         self.attempts += 1
         return asked + self._retry.jitter(next(self._bounds))
 
 
 def ask(
-    request: Request, patience: Patience, *, reauthorise: bool, after: float = 0.0, repeat_lost: bool = True,
+    request: Request,
+    patience: Patience,
+    *,
+    reauthorise: bool,
+    after: float = 0.0,
+    repeat_lost: bool = True,
 ) -> Conversation[Reply]:
     """Send until the service says yes, or says no for good, or patience is spent.
 
@@ -121,6 +150,7 @@ def ask(
                 return outcome
             if outcome.status == _UNAUTHORIZED and reauthorise and outcome.token is not None:
                 after, refused, reauthorise = 0.0, outcome.token, False
+                patience.attempts += 1  # sent again, but patience is for failures that pass
                 continue
             error: GenesysStreamError = status_error(outcome)
         else:
@@ -133,5 +163,5 @@ def ask(
 
 
 def certainly_not_sent(error: GenesysStreamError) -> bool:
-    """Whether the request cannot have been received."""
-    return isinstance(error, (_errors.ConnectFailed, _errors.PoolExhausted))
+    """Whether the request cannot have been received: a deadline is looked at before a request is sent, never after."""
+    return isinstance(error, (_errors.ConnectFailed, _errors.PoolExhausted, _errors.DeadlineExceeded))

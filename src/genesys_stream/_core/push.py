@@ -9,7 +9,6 @@ from .._values import PushReceipt
 from .conversation import Conversation, Patience, Retry, ask, certainly_not_sent
 from .exchange import Reply, Request
 
-
 ONCE = Retry(attempts=1)
 """For a sink, whose relay decides when to send again."""
 
@@ -38,16 +37,17 @@ def push(request: Request, retry: Retry, *, reauthorise: bool, resend_lost: bool
 
     Raises:
         StatusError: The service said no.
-        AmbiguousDelivery: The answer was lost, so that nobody knows whether the push was taken.
+        AmbiguousDelivery: An answer was lost, and none that came later made up for it, so that nobody knows whether
+            the push was taken.
         NetworkError: The push was never sent.
     """
     patience = Patience(retry)
     try:
         reply = yield from ask(request, patience, reauthorise=reauthorise, repeat_lost=resend_lost)
-    except _errors.NetworkError as error:
-        if certainly_not_sent(error) and not patience.resent:
+    except (_errors.StatusError, _errors.NetworkError) as error:
+        if not patience.resent and (isinstance(error, _errors.StatusError) or certainly_not_sent(error)):
             raise
-        msg = f"the push was sent and its answer was lost ({error}); it may have been delivered"
+        msg = f"the push was sent and its answer was lost; it may have been delivered; in the end: {error}"
         raise _errors.AmbiguousDelivery(msg, attempts=patience.attempts) from error
     return _receipt(reply, patience)
 
@@ -61,11 +61,15 @@ def _receipt(reply: Reply, patience: Patience) -> PushReceipt:
     fields = payload if isinstance(payload, dict) else {}
     count = fields.get("targets_count")
     return PushReceipt(
-        id=str(fields.get("id", "")),
-        status=str(fields.get("status", "")),
-        targets_count=count if isinstance(count, int) else None,
+        id=_word(fields.get("id")),
+        status=_word(fields.get("status")),
+        targets_count=count if isinstance(count, int) and not isinstance(count, bool) else None,
         correlation_id=reply.correlation_id,
         attempts=patience.attempts,
         resent=patience.resent,
         extra={name: value for name, value in fields.items() if name not in {"id", "status", "targets_count"}},
     )
+
+
+def _word(value: object) -> str:
+    return "" if value is None else str(value)
