@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import base64
 import json
+import math
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -31,7 +33,7 @@ class Grant:
 
     Attributes:
         token: The token.
-        expires_in: For how many seconds it is good; None when the service did not say.
+        expires_in: For how many seconds it is good; None when the service did not say, or said what makes no sense.
     """
 
     token: str = field(repr=False)
@@ -78,6 +80,11 @@ class TokenBook:
         """Forget a token that the service refused; a newer one stays."""
         if self._entry is not None and self._entry.token == token:
             self._entry = None
+
+
+def is_token(value: object) -> bool:
+    """Whether a value can be sent as a bearer token: visible ASCII, so that no header line can end in it."""
+    return isinstance(value, str) and re.fullmatch(r"[!-~]+", value) is not None
 
 
 def token_request(login_url: str, client_id: str, client_secret: str, scopes: Sequence[str] = ()) -> Request:
@@ -140,11 +147,19 @@ def _renamed(error: _errors.StatusError, cls: type[_errors.StatusError], *, retr
 def _grant(body: bytes) -> Grant:
     try:
         payload = json.loads(body)
-        token, expires_in = payload["access_token"], payload.get("expires_in")
-        if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token.strip():
-            raise TypeError
-        return Grant(token, None if expires_in is None else max(0.0, float(expires_in)))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        # The body may hold a token, so it is not shown.
-        msg = "the token endpoint's answer is not a token"
-        raise _errors.MalformedEvent(msg) from None
+    except (ValueError, RecursionError):
+        payload = None
+    if isinstance(payload, dict) and is_token(payload.get("access_token")):
+        return Grant(payload["access_token"], _seconds(payload.get("expires_in")))
+    # The body may hold a token, so it is not shown.
+    msg = "the token endpoint's answer is not a token"
+    raise _errors.MalformedEvent(msg)
+
+
+def _seconds(value: object) -> float | None:
+    """A token whose life is not a time that a token lives is good until it is refused."""
+    try:
+        seconds = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else 0.0
+    except (ValueError, OverflowError):
+        return None
+    return seconds if 0.0 < seconds < math.inf else None
