@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import urlsplit
 
 from attrs import frozen
 
 from .._errors import ConfigurationError
+from .._wire import kind
 
 DOMAINS: dict[str, str] = {
     "us-east-1": "mypurecloud.com",
@@ -29,8 +32,9 @@ DOMAINS: dict[str, str] = {
     "ap-northeast-3": "apne3.pure.cloud",
 }
 
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _HOST_PREFIXES = ("api.", "login.", "apps.")
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 
 
 @frozen
@@ -68,12 +72,18 @@ def endpoints(
     Raises:
         ConfigurationError: The region is unknown, or a URL is not one that a secret may be sent to.
     """
-    found = _of_region(region or base_url or "us-east-1")
-    chosen = Endpoints(
-        base_url=_checked("base_url", base_url or found.base_url, allow_insecure_http),
-        login_url=_checked("login_url", login_url or (_of_region(base_url) if base_url and not region else found).login_url, allow_insecure_http),
+    for name, value in (("region", region), ("base_url", base_url), ("login_url", login_url)):
+        if value is not None and not isinstance(value, str):
+            msg = f"{name} must be a string, not {kind(value)}"
+            raise ConfigurationError(msg)
+    if base_url is not None:
+        base_url = _checked("base_url", base_url, allow_insecure_http)
+    named = region if region is not None else base_url if base_url is not None else "us-east-1"
+    found = _of_region(named)
+    return Endpoints(
+        base_url=base_url if base_url is not None else _checked("region", found.base_url, allow_insecure_http),
+        login_url=_checked("login_url", found.login_url if login_url is None else login_url, allow_insecure_http),
     )
-    return chosen
 
 
 def _of_region(spelling: str) -> Endpoints:
@@ -83,8 +93,7 @@ def _of_region(spelling: str) -> Endpoints:
     name = text.lower().replace("_", "-").removeprefix("prod-")
     if name in DOMAINS:
         return _of_domain(DOMAINS[name])
-    host = name.partition(":")[0]
-    if host in _LOOPBACK:
+    if _is_loopback(_host_of(f"//{name}")):
         return Endpoints(f"http://{name}", f"http://{name}")
     domain = next((name.removeprefix(prefix) for prefix in _HOST_PREFIXES if name.startswith(prefix)), name)
     if "." in domain and "/" not in domain:
@@ -98,27 +107,45 @@ def _of_domain(domain: str) -> Endpoints:
 
 
 def _of_url(url: str) -> Endpoints:
-    parts = urlsplit(url)
+    scheme, _, rest = url.partition("://")
     for prefix in _HOST_PREFIXES:
-        if (parts.hostname or "").startswith(prefix):
-            domain = parts.netloc[len(prefix) :]
-            return Endpoints(f"{parts.scheme}://api.{domain}", f"{parts.scheme}://login.{domain}")
+        if rest.lower().startswith(prefix):
+            domain = rest[len(prefix) :]
+            return Endpoints(f"{scheme}://api.{domain}", f"{scheme}://login.{domain}")
     return Endpoints(url, url)
 
 
 def _checked(name: str, url: str, allow_insecure_http: bool) -> str:
-    try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
-    except (ValueError, AttributeError, TypeError):
-        host, parts = None, urlsplit("")
-    if not host or parts.scheme not in {"http", "https"} or parts.username or parts.query or parts.fragment:
-        msg = f"{name} must be an http(s) URL without credentials, query or fragment, such as https://api.mypurecloud.com"
-        raise ConfigurationError(msg)
-    if not url.isascii() or not url.isprintable() or " " in url:
+    if not re.fullmatch(r"[!-~]*", url):
         msg = f"{name} has characters that no URL has"
         raise ConfigurationError(msg)
-    if parts.scheme == "http" and host not in _LOOPBACK and not allow_insecure_http:
+    scheme, host = url.partition("://")[0].lower(), _host_of(url)
+    if scheme not in {"http", "https"} or not host or re.search(r"[@?#]", url):
+        msg = f"{name} must be an http(s) URL without credentials, query or fragment, as is https://api.mypurecloud.com"
+        raise ConfigurationError(msg)
+    if scheme == "http" and not _is_loopback(host) and not allow_insecure_http:
         msg = f"{name} would send secrets in the clear; use https, or say allow_insecure_http=True"
         raise ConfigurationError(msg)
     return url.rstrip("/")
+
+
+def _host_of(url: str) -> str:
+    """The URL's host; "" where there is none, or none that could be reached."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return ""
+    return host if _as_address(host) or (_HOST_NAME.fullmatch(host) and not re.fullmatch(r"[0-9.]+", host)) else ""
+
+
+def _is_loopback(host: str) -> bool:
+    address = _as_address(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
+
+
+def _as_address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None
