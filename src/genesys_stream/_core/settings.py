@@ -1,7 +1,12 @@
-"""What a client is set to, from its arguments and from the environment."""
+"""What a client is set to, from its arguments and from the environment.
+
+Who the client is and where it goes (credentials, region, addresses) are matters of configuration, and their errors are
+`ConfigurationError`; any other setting is an argument, like those of a call.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -64,15 +69,21 @@ class Settings:
             InvalidArgument: A setting is of the wrong kind.
         """
         wanted = {name: value for name, value in changes.items() if value is not None}
-        for name, cls in (("timeouts", Timeouts), ("retry", Retry), ("max_event_bytes", int)):
+        for name, cls in (("timeouts", Timeouts), ("retry", Retry)):
             if name in wanted and not isinstance(wanted[name], cls):
                 raise _errors.InvalidArgument(name, f"must be {cls.__name__}, not {kind(wanted[name])}")
+        size = wanted.get("max_event_bytes", 1)
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            shown = size if isinstance(size, int) else kind(size)
+            raise _errors.InvalidArgument("max_event_bytes", f"must be a whole number from 1, not {shown}")
+        if not callable(wanted.get("on_event", callable)):
+            raise _errors.InvalidArgument("on_event", f"must be a callable, not {kind(wanted['on_event'])}")
         if "headers" in wanted:
             wanted["headers"] = {**self.headers, **checked_headers("headers", wanted["headers"])}
         return evolve(self, **wanted) if wanted else self
 
 
-def settings(  # noqa: PLR0913 - a client has as many arguments
+def settings(
     *,
     region: str | None,
     base_url: str | None,
@@ -90,10 +101,13 @@ def settings(  # noqa: PLR0913 - a client has as many arguments
     """
     place = endpoints(region, base_url=base_url, login_url=login_url, allow_insecure_http=allow_insecure_http)
     for name, path in (("completions_path", completions_path), ("push_path", push_path)):
-        if not isinstance(path, str) or not path.startswith("/") or not path.isascii() or not path.isprintable() or " " in path:
-            raise _errors.InvalidArgument(name, "must be a path that begins with a slash and has no spaces or line ends")
+        if not re.fullmatch(r'/[!"$-~]*', path if isinstance(path, str) else ""):
+            raise _errors.InvalidArgument(name, "must be a path that begins with a slash, with no space, line end or #")
     found = Settings(
-        place.base_url, place.login_url, place.base_url + completions_path, place.base_url + push_path,
+        place.base_url,
+        place.login_url,
+        place.base_url + completions_path,
+        place.base_url + push_path,
     )
     return found.changed(**changes)
 
@@ -101,19 +115,21 @@ def settings(  # noqa: PLR0913 - a client has as many arguments
 def from_environment(environment: Mapping[str, str], arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments of a client, those that are given and those that environment variables give.
 
-    An empty variable is one that is not set, and a token in the environment wins over credentials there.
+    An empty variable is one that is not set, as None is an argument that is not given; a token in the environment wins
+    over credentials there.
     """
+    given = {argument: value for argument, value in arguments.items() if value is not None}
     found: dict[str, Any] = {}
     for argument, names in _VARIABLES.items():
         value = next((environment[name].strip() for name in names if environment.get(name, "").strip()), None)
         if value is not None:
             found[argument] = value
-    if {"client_id", "client_secret", "credentials"} & arguments.keys():
+    if {"client_id", "client_secret", "credentials"} & given.keys():
         found.pop("access_token", None)
-    if "access_token" in found or {"access_token", "credentials"} & arguments.keys():
+    if "access_token" in found or {"access_token", "credentials"} & given.keys():
         found.pop("client_id", None)
         found.pop("client_secret", None)
-    return {**found, **arguments}
+    return {**found, **given}
 
 
 def missing_credentials() -> _errors.ConfigurationError:
