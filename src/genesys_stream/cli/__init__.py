@@ -16,6 +16,7 @@ Exit codes, of which the first that applies is given:
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 
@@ -43,5 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that cannot say a character is no reason to stop a relay.
+        sys.stdout.reconfigure(errors="replace")
     app.main(args=None if arguments is None else list(arguments), prog_name="genesys-stream")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import click
@@ -27,16 +28,16 @@ class App(click.Group):
         try:
             with termination_as_interrupt():
                 return super().invoke(ctx)
-        except GenesysStreamError as error:
-            failure = Failure(error, code_of(error))
         except Failure as known:
             failure = known
+        except GenesysStreamError as error:
+            failure = Failure(error, code_of(error))
         except Terminated:
-            ctx.exit(ExitCode.TERMINATED)
+            sys.exit(ExitCode.TERMINATED)
         except KeyboardInterrupt:
-            ctx.exit(ExitCode.INTERRUPTED)
+            sys.exit(ExitCode.INTERRUPTED)
         failure.show()
-        ctx.exit(failure.code)
+        sys.exit(failure.code)
 
 
 @click.group(cls=App, epilog=EPILOG, context_settings={"help_option_names": ["-h", "--help"]})

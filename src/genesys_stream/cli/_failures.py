@@ -9,6 +9,11 @@ from .._errors import GenesysStreamError
 from ._codes import ExitCode
 from ._words import one_line
 
+
+class MissingCredentials(_errors.ConfigurationError):
+    """The environment has no credentials, or half of them."""
+
+
 _UNREACHABLE = (
     _errors.ConnectFailed,
     _errors.ConnectionLost,
@@ -21,6 +26,10 @@ _UNREACHABLE = (
 
 # From the most particular to the most general; the first that fits is the way out.
 _WAYS_OUT: tuple[tuple[type[GenesysStreamError], str], ...] = (
+    (
+        MissingCredentials,
+        "without an account, try --sandbox; GENESYS_CLOUD_CLIENT_ID, GENESYS_CLIENT_ID and their like do as well",
+    ),
     (_errors.AuthenticationError, "check GENESYSCLOUD_OAUTHCLIENT_ID, GENESYSCLOUD_OAUTHCLIENT_SECRET and the region"),
     (
         _errors.PermissionDenied,

@@ -27,6 +27,9 @@ class LiveView:
     """Draws on the terminal."""
 
     def __init__(self) -> None:
+        self._title = ""
+        self._pieces: list[str] = []
+        self._pushes: list[tuple[str, str, str, str]] = []
         self._console = Console(highlight=False)
         # Stderr is left alone where it leads elsewhere, and on the same screen it goes above the drawing.
         self._live = Live(
@@ -37,9 +40,6 @@ class LiveView:
             vertical_overflow="crop",
             redirect_stderr=sys.stderr.isatty(),
         )
-        self._title = ""
-        self._pieces: list[str] = []
-        self._pushes: list[tuple[str, str, str, str]] = []
 
     def __enter__(self) -> Self:
         self._live.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,13 +16,13 @@ from ._place import Place
 
 C = TypeVar("C", bound=Callable[..., Any])
 
-_PLACE_OPTIONS = (
-    click.option(
+_PLACE_OPTIONS: dict[str, Callable[..., Any]] = {
+    "sandbox": click.option(
         "--sandbox",
         is_flag=True,
         help="Talk to a fake Genesys Cloud that this command serves on the loopback; needs no account.",
     ),
-    click.option(
+    "token_interval": click.option(
         "--token-interval",
         type=click.FloatRange(min=0),
         default=0.03,
@@ -30,49 +30,55 @@ _PLACE_OPTIONS = (
         metavar="SECONDS",
         help="With --sandbox, the time between two tokens.",
     ),
-    click.option("--region", metavar="REGION", help='"eu-west-1", "mypurecloud.ie", ...; else GENESYSCLOUD_REGION.'),
-    click.option("--base-url", metavar="URL", help="The API's address, where it is not the region's."),
-    click.option("--login-url", metavar="URL", help="The token endpoint's address without its path, likewise."),
-    click.option(
+    "region": click.option(
+        "--region", metavar="REGION", help='"eu-west-1", "mypurecloud.ie", ...; else GENESYSCLOUD_REGION.'
+    ),
+    "base_url": click.option("--base-url", metavar="URL", help="The API's address, where it is not the region's."),
+    "login_url": click.option(
+        "--login-url", metavar="URL", help="The token endpoint's address without its path, likewise."
+    ),
+    "completions_path": click.option(
         "--completions-path",
         metavar="PATH",
         default=COMPLETIONS_PATH,
         show_default=True,
         help="Where completions are asked for.",
     ),
-    click.option("--push-path", metavar="PATH", default=PUSH_PATH, show_default=True, help="Where pushes are sent."),
-    click.option("--allow-insecure-http", is_flag=True, help="Allow http addresses of other machines."),
-)
-_PLACE_NAMES = (
-    "sandbox",
-    "token_interval",
-    "region",
-    "base_url",
-    "login_url",
-    "completions_path",
-    "push_path",
-    "allow_insecure_http",
-)
+    "push_path": click.option(
+        "--push-path", metavar="PATH", default=PUSH_PATH, show_default=True, help="Where pushes are sent."
+    ),
+    "allow_insecure_http": click.option(
+        "--allow-insecure-http", is_flag=True, help="Allow http addresses of other machines."
+    ),
+}
 
 
-def _decorate(command: C, decorators: tuple[Callable[[C], C], ...]) -> C:
-    for decorator in reversed(decorators):
+def _decorate(command: Callable[..., Any], decorators: Iterable[Callable[..., Any]]) -> Any:
+    for decorator in reversed(list(decorators)):
         command = decorator(command)
     return command
 
 
-def with_place(command: C) -> Any:
-    """Give a command the options that say where Genesys Cloud is, as one `place`."""
+def with_place(*without: str) -> Callable[[Callable[..., Any]], Any]:
+    """Give a command the options that say where Genesys Cloud is, as one `place`.
 
-    @functools.wraps(command)
-    def call(**options: Any) -> Any:
-        place = Place(**{name: options.pop(name) for name in _PLACE_NAMES})
-        return command(place=place, **options)
+    Args:
+        *without: The fields of `Place` that this command has no use for.
+    """
+    options = {name: option for name, option in _PLACE_OPTIONS.items() if name not in without}
 
-    return _decorate(call, _PLACE_OPTIONS)
+    def decorate(command: Callable[..., Any]) -> Any:
+        @functools.wraps(command)
+        def call(**given: Any) -> Any:
+            place = Place(**{name: given.pop(name) for name in options})
+            return command(place=place, **given)
+
+        return _decorate(call, options.values())
+
+    return decorate
 
 
-def with_prompt(command: C) -> Any:
+def with_prompt(command: Callable[..., Any]) -> Any:
     """Give a command a prompt from its argument, a file or stdin, and what else goes to the model."""
 
     @functools.wraps(command)

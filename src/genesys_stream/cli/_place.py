@@ -11,8 +11,8 @@ import click
 from attrs import frozen
 
 from .._core.settings import _VARIABLES, COMPLETIONS_PATH, PUSH_PATH, from_environment
-from .._errors import ConfigurationError
 from .._sync.client import Client
+from ._failures import MissingCredentials
 
 if TYPE_CHECKING:
     from ..testing import FakeGenesys
@@ -38,7 +38,7 @@ class Place:
         """The client's arguments, the environment's among them.
 
         Raises:
-            ConfigurationError: A variable is missing; the error names it.
+            MissingCredentials: A variable is missing; the error names it.
         """
         given = {"region": self.region, "base_url": self.base_url, "login_url": self.login_url}
         arguments = from_environment(os.environ, {name: value for name, value in given.items() if value is not None})
@@ -117,7 +117,7 @@ def require_credentials(arguments: dict[str, Any]) -> None:
     """Name what is missing, for somebody who has never done this before.
 
     Raises:
-        ConfigurationError: There is neither a token nor both halves of the credentials.
+        MissingCredentials: There is neither a token nor both halves of the credentials.
     """
     if "access_token" in arguments:
         return
@@ -126,11 +126,10 @@ def require_credentials(arguments: dict[str, Any]) -> None:
         return
     found = [variable_of(name) for name in ("client_id", "client_secret") if name in arguments]
     names = " and ".join(_VARIABLES[name][0] for name in missing)
-    beside = f" (though {found[0]} is)" if found else ""
-    others = f"; the names {_VARIABLES[missing[0]][1]} and {_VARIABLES[missing[0]][2]}, and their like, do as well"
     verb = "is" if len(missing) == 1 else "are"
-    msg = f"{names} {verb} not set in the environment{beside}{others}"
-    raise ConfigurationError(msg)
+    beside = f", though {found[0]} is" if found else ""
+    msg = f"{names} {verb} not set in the environment{beside}"
+    raise MissingCredentials(msg)
 
 
 def variable_of(argument: str) -> str:

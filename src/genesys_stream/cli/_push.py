@@ -22,7 +22,7 @@ from ._words import one_line
 @click.option("--data", multiple=True, metavar="KEY=VALUE", help="A string for the app; repeatable.")
 @click.option("--dry-run", is_flag=True, help="Check everything and send nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the receipt as JSON.")
-@with_place
+@with_place("completions_path", "token_interval")
 @with_verbose
 def push(
     *,

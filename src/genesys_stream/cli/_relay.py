@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from .. import _relay as library
+from .._core.coalesce import TimeSize
 from .._core.relay import GIVE_UP_AFTER
 from .._errors import GenesysStreamError
 from .._values import Delivery, RelayReport, Timeouts, Undelivered
@@ -18,6 +19,8 @@ from ._options import with_place, with_prompt, with_verbose
 from ._place import Connection, Place, connected, targets_of
 from ._strategies import Overheard, make_coalescer, strategies
 from ._view import Phone, Summary, View, view_for
+
+_USUAL = TimeSize()
 
 
 @click.command(epilog=EPILOG)
@@ -32,11 +35,11 @@ from ._view import Phone, Summary, View, view_for
     show_default=True,
     help="Decides when text is pushed.",
 )
-@click.option("--window", type=float, metavar="SECONDS", help="How long text waits for more.  [default: 0.2]")
-@click.option("--max-bytes", type=int, metavar="BYTES", help="The longest text of a push.  [default: 500]")
+@click.option("--window", type=float, metavar="SECONDS", help=f"Text waits this long.  [default: {_USUAL.window}]")
+@click.option("--max-bytes", type=int, metavar="BYTES", help=f"Longest text of a push.  [default: {_USUAL.max_bytes}]")
 @click.option("--dry-run", is_flag=True, help="Stream and coalesce, but send no push.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line: text, push, lost, and at last report.")
-@with_place
+@with_place()
 @with_verbose
 def relay(
     *,

@@ -22,7 +22,7 @@ from ._words import visible
 @click.command(epilog=EPILOG)
 @with_prompt
 @click.option("--json", "as_json", is_flag=True, help="One chunk per line, as JSON, as it came.")
-@with_place
+@with_place("push_path")
 @with_verbose
 def stream(*, place: Place, question: dict[str, Any], timeout: float | None, as_json: bool) -> None:
     """Print the answer to PROMPT as it comes; nothing is pushed.

@@ -21,15 +21,13 @@ _PATIENCE = Retry(attempts=2, longest_retry_after=5.0)
 
 
 @click.command(epilog=EPILOG)
-@with_place
+@with_place("sandbox", "token_interval", "completions_path", "push_path")
 @with_verbose
 def token(*, place: Place) -> None:
     """Get an access token with the credentials in the environment, and say what is wrong if that fails.
 
     Neither the token nor the secret is ever printed.
     """
-    if place.sandbox:
-        raise click.UsageError("the sandbox's credentials are always good; see genesys-stream sandbox")
     arguments = place.arguments
     where = endpoints(
         arguments.get("region"),
