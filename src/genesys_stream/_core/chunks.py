@@ -19,10 +19,12 @@ from .sse import EventDecoder
 
 _DONE = "[DONE]"
 _FIRST_BYTES = 200
+_BOM = b"\xef\xbb\xbf"
+_BLANK = b" \t\r\n"
 
 
 class ChunkDecoder:
-    """Turns the body of a successful reply into chunks, however it is cut, and whether it streams or is one JSON object.
+    """Turns the body of a successful reply into chunks, however it is cut, whether it streams or is one JSON object.
 
     Nothing raises: what goes wrong becomes `failure`, so that the chunks before it are handed out first.
 
@@ -65,22 +67,20 @@ class ChunkDecoder:
         return [chunk]
 
     def _feed(self, data: bytes, chunks: list[CompletionChunk]) -> None:
-        if self.done or self.failure:
+        if self.done or self.failure is not None:
             return
         if self._inflater is None:
             self._inflater = Inflater(self._reply.headers.get("content-encoding", ""))
         data = self._inflater.feed(data, self._limit)
-        if self._streams is None:
+        if not self._streams:
             self._body += data
-            if not self._body.strip(b"\xef\xbb\xbf \t\r\n"):
-                return
-            self._streams = is_event_stream(self._reply, bytes(self._body))
-            data = bytes(self._body)
-        elif not self._streams:
-            self._body += data
+            if self._streams is None and data.strip(_BOM + _BLANK):
+                data = bytes(self._body)
+                self._streams = is_event_stream(self._reply, data)
         if self._streams:
             for event in self._events.feed(data):
-                if event.data.strip() == _DONE:
+                # Nearly every event is an object; only another one is looked at as a whole.
+                if event.data[:1] != "{" and event.data.strip() == _DONE:
                     self.done = True
                     return
                 chunk = read_event(event)
@@ -97,24 +97,27 @@ def read_event(event: ServerSentEvent) -> CompletionChunk | None:
     """Read one event.
 
     Returns:
-        The chunk, or None for an event without meaning, such as a heartbeat that carries data.
+        The chunk, or None for an event without meaning: an empty one, or one of a type of its own, such as a heartbeat,
+        whose data is neither a chunk nor an error.
 
     Raises:
         StatusError: The event is an error.
         MalformedEvent: The event's data is not a JSON object.
     """
-    named_error = event.event == "error"
-    if not event.data.strip():
-        return None
     try:
         payload = event.json()
     except _errors.MalformedEvent:
-        if named_error:
+        if event.event == "error":
             raise stream_error(event.data, event.data) from None
+        text = event.data.lstrip()
+        if not text or (event.event != "message" and text[0] != "{"):
+            return None
         raise
-    if named_error:
+    if event.event == "error":
         raise stream_error(payload, event.data)
     if not isinstance(payload, dict):
+        if event.event != "message":
+            return None
         msg = f"an event's data must be a JSON object, not {kind(payload)}"
         raise _errors.MalformedEvent(msg, data=event.data)
     if "choices" not in payload or payload.get("error"):
@@ -136,7 +139,7 @@ def is_event_stream(reply: Reply, first: bytes) -> bool:
         return True
     if media_type == "application/json" or media_type.endswith("+json"):
         return False
-    start = first.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    start = first.removeprefix(_BOM).lstrip(_BLANK)[:1]
     if media_type in {"", "text/plain", "application/octet-stream"} and start != b"<":
         return start not in {b"{", b"["}
     msg = (
@@ -169,19 +172,20 @@ def completion_as_chunk(body: bytes) -> CompletionChunk:
         MalformedEvent: It is neither a completion nor an error.
     """
     payload = _completion_object(body)
-    choices = [_as_chunk_choice(choice) for choice in payload["choices"]]
+    choices = [_as_chunk_choice(index, choice) for index, choice in enumerate(payload["choices"])]
     return CompletionChunk({**payload, "choices": choices})
 
 
-def _as_chunk_choice(choice: Any) -> Any:
+def _as_chunk_choice(index: int, choice: Any) -> Any:
     message = choice.get("message") if isinstance(choice, Mapping) else None
     if not isinstance(message, Mapping):
         return choice
     calls = message.get("tool_calls")
     if isinstance(calls, list):
-        numbered = [{"index": i, **call} if isinstance(call, Mapping) else call for i, call in enumerate(calls)]
+        # In a whole message the place is the index; gateways have been seen to give all of them the same one.
+        numbered = [{**call, "index": i} if isinstance(call, Mapping) else call for i, call in enumerate(calls)]
         message = {**message, "tool_calls": numbered}
-    return {**{name: value for name, value in choice.items() if name != "message"}, "delta": message}
+    return {"index": index, **{name: value for name, value in choice.items() if name != "message"}, "delta": message}
 
 
 def _completion_object(body: bytes) -> dict[str, Any]:
