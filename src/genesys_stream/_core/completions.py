@@ -7,16 +7,17 @@
     DRAIN   the rest of a body whose meaning is complete, so that its connection can be used again
     NOTHING more
 
-What fails before the first non-empty delta was handed out is tried again; what fails afterwards ends the stream,
-and whoever reads it gets every chunk that came before the failure.
+What fails before the first non-empty delta is tried again; what fails afterwards ends the stream, and whoever reads it
+gets every chunk that came before the failure.
+Chunks that say nothing are kept back until one says something, or the stream is complete: nobody sees an attempt fail.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from operator import itemgetter
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import frozen
 from typing_extensions import TypedDict
@@ -93,7 +94,12 @@ class Call:
 
 
 def completion_call(
-    settings: Settings, *, model: str, messages: Sequence[Message | Mapping[str, Any]], stream: bool, options: CompletionOptions,
+    settings: Settings,
+    *,
+    model: str,
+    messages: Sequence[Message | Mapping[str, Any]],
+    stream: bool,
+    options: CompletionOptions,
 ) -> Call:
     """Make ready a call for a completion.
 
@@ -108,27 +114,30 @@ def completion_call(
         raise _errors.InvalidArgument("model", f"must be a name that is not empty, not {_shown(model)}")
     if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Sequence):
         raise _errors.InvalidArgument(
-            "messages", f'must be a list of messages such as {{"role": "user", "content": "Hi"}}, not {kind(messages)}',
+            "messages",
+            f'must be a list of messages such as {{"role": "user", "content": "Hi"}}, not {kind(messages)}',
         )
     if not messages:
         raise _errors.InvalidArgument("messages", "must hold at least one message")
-    choices = wanted.get("n") or 1
-    if not isinstance(choices, int) or isinstance(choices, bool) or choices < 1:
-        raise _errors.InvalidArgument("n", f"must be a number of choices from 1, not {kind(choices)}")
     extra_body = wanted.get("extra_body") or {}
     if not isinstance(extra_body, Mapping):
         raise _errors.InvalidArgument("extra_body", f"must be a mapping, not {kind(extra_body)}")
-    body: dict[str, Any] = {
-        "model": model,
-        "messages": [_message(index, message) for index, message in enumerate(messages)],
-        "stream": stream,
-        **{name: unstructure(wanted[name]) for name in wanted if name in _IN_THE_BODY and wanted[name] is not None},
-        **unstructure(extra_body),
-    }
     try:
+        body: dict[str, Any] = {
+            "model": model,
+            "messages": [_message(index, message) for index, message in enumerate(messages)],
+            "stream": stream,
+            **{name: unstructure(wanted[name]) for name in wanted if name in _IN_THE_BODY and wanted[name] is not None},
+            **unstructure(extra_body),
+        }
         content = dumps(body)
+    except _errors.InvalidArgument:
+        raise
     except (TypeError, ValueError, RecursionError) as error:
         raise _errors.InvalidArgument("the request", f"cannot be written as JSON: {error}") from None
+    choices = 1 if body.get("n") is None else body["n"]
+    if not isinstance(choices, int) or isinstance(choices, bool) or choices < 1:
+        raise _errors.InvalidArgument("n", f"must be a number of choices from 1, not {choices!r}")
     headers = {
         "Content-Type": "application/json",
         "Accept": "text/event-stream" if stream else "application/json",
@@ -171,6 +180,7 @@ def complete(call: Call, *, reauthorise: bool) -> Conversation[Completion]:
     for chunk in decoder.feed(reply.body):
         accumulator.add(chunk)
     if decoder.failure is not None:
+        decoder.failure.partial = accumulator.completion
         raise decoder.failure
     if not (decoder.done or accumulator.finished):
         raise _truncated(accumulator.completion)
@@ -185,7 +195,10 @@ def _truncated(partial: Completion) -> _errors.StreamTruncated:
 
 
 _LINGER = 5.0
-"""Seconds to wait for `[DONE]`, or for the usage, once every choice has its finish reason."""
+"""Seconds to wait for `[DONE]`, or for the usage, once every choice has its finish reason, whatever heartbeats say."""
+
+
+_Clock: TypeAlias = tuple[float, float, type[_errors.TimeoutExpired], str]
 
 
 class Want(Enum):
@@ -202,12 +215,14 @@ class Reading:
 
     Attributes:
         want: What it needs next.
+        due: When the next clock runs out, in the clock's seconds; None when none is running.
         committed: Whether a non-empty delta was handed out, after which nothing is tried again.
         failure: What ended it before its end.
     """
 
     def __init__(self, call: Call, *, reauthorise: bool, now: float) -> None:
         self.want = Want.OPEN
+        self.due: float | None = None
         self.committed = False
         self.failure: GenesysStreamError | None = None
         self._call = call
@@ -225,6 +240,7 @@ class Reading:
         self._held: list[CompletionChunk] = []
         self._accumulator = CompletionAccumulator(call.choices)
         self._decoder: ChunkDecoder | None = None
+        self._wind()
 
     @property
     def completion(self) -> Completion:
@@ -243,42 +259,49 @@ class Reading:
         return Timing(
             first_token=None if first is None else first - self._started,
             chunks=self._chunks,
-            mean_gap=(self._last_token - first) / (self._arrivals - 1) if first is not None and self._arrivals > 1 else 0.0,
+            mean_gap=(self._last_token - first) / (self._arrivals - 1)
+            if first is not None and self._arrivals > 1
+            else 0.0,
             max_gap=self._max_gap,
             last_activity=self._last_byte,
         )
 
-    @property
-    def due(self) -> float | None:
-        """When the next clock runs out, in the clock's seconds; None when none is running."""
-        return min((clock[0] for clock in self._clocks()), default=None)
+    def _wind(self) -> None:
+        """Set `due`, once for everything that happens, because it is asked for more often."""
+        self.due = min((clock[0] for clock in self._clocks()), default=None)
 
-    def _clocks(self) -> Iterator[tuple[float, float, type[_errors.TimeoutExpired], str]]:
-        clocks = self._timeouts
-        if self._accumulator.finished and self._last_byte is not None:
-            yield self._last_byte + _LINGER, _LINGER, _errors.TransportIdleTimeout, "[DONE] did not come"
-        if clocks.total is not None:
-            yield self._started + clocks.total, clocks.total, _errors.DeadlineExceeded, "the call was not over"
-        if not self.committed:
-            if clocks.first_token is not None:
-                yield self._started + clocks.first_token, clocks.first_token, _errors.FirstTokenTimeout, "no token came"
-        elif clocks.token_idle is not None:
-            yield self._last_token + clocks.token_idle, clocks.token_idle, _errors.TokenIdleTimeout, "no other token came"
-        if clocks.transport_idle is not None and self._last_byte is not None:
-            yield (
-                self._last_byte + clocks.transport_idle,
-                clocks.transport_idle,
-                _errors.TransportIdleTimeout,
-                "not a byte came",
+    def _clocks(self) -> list[_Clock]:
+        """The clocks that are running, as (when it runs out, what it was set to, its error, what did not happen)."""
+        running: list[_Clock] = []
+        if self.want is not Want.OPEN and self.want is not Want.READ:
+            return running
+        set_to = self._timeouts
+        if self._accumulator.finished:
+            running.append((self._last_token + _LINGER, _LINGER, _errors.TransportIdleTimeout, "[DONE] did not come"))
+        if set_to.total is not None:
+            running.append(
+                (self._started + set_to.total, set_to.total, _errors.DeadlineExceeded, "the call was not over")
             )
+        if self.committed:
+            idle = set_to.token_idle
+            if idle is not None:
+                running.append((self._last_token + idle, idle, _errors.TokenIdleTimeout, "no other token came"))
+        elif set_to.first_token is not None:
+            first = set_to.first_token
+            running.append((self._started + first, first, _errors.FirstTokenTimeout, "no token came"))
+        if set_to.transport_idle is not None and self._last_byte is not None:
+            idle = set_to.transport_idle
+            running.append((self._last_byte + idle, idle, _errors.TransportIdleTimeout, "not a byte came"))
+        return running
 
     def expire(self, now: float) -> bool:
         """Take note of the time; returns whether a clock has run out, which ends the stream or the connection."""
-        for at, seconds, cls, what in sorted(self._clocks(), key=itemgetter(0)):
-            if now >= at:
-                self.lost(cls(f"{what} within {seconds:g} seconds", seconds=seconds), now)
-                return True
-        return False
+        expired = False
+        while self.due is not None and now >= self.due:
+            _, seconds, cls, what = min(self._clocks(), key=itemgetter(0))
+            self.lost(cls(f"{what} within {seconds:g} seconds", seconds=seconds), now)
+            expired = True
+        return expired
 
     def opening(self) -> Conversation[Reply]:
         """Ask for the stream; returns the reply whose body is the stream."""
@@ -288,8 +311,8 @@ class Reading:
         """Take note of the reply that `opening()` returned."""
         self._last_byte = now
         self._decoder = ChunkDecoder(reply, max_event_bytes=self._call.settings.max_event_bytes)
-        self._accumulator = CompletionAccumulator(self._call.choices)
         self.want = Want.READ
+        self._wind()
 
     def refused(self, error: GenesysStreamError) -> None:
         """Take note of the error that `opening()` raised."""
@@ -297,26 +320,31 @@ class Reading:
 
     def receive(self, data: bytes, now: float) -> Sequence[CompletionChunk]:
         """Take bytes of the body; returns the chunks that may be handed out."""
-        self._last_byte = now
         if self._decoder is None or self.want is not Want.READ:
             return ()
-        out = self._accept(self._decoder.feed(data), now)
+        self._last_byte = now
+        chunks = self._accept(self._decoder, self._decoder.feed(data), now)
         if self._decoder.done and self.want is Want.READ:
+            chunks = [*self._release(), *chunks]
             self.want = Want.DRAIN
-            return [*out, *self._release()]
-        return out
+        self._wind()
+        return chunks
 
     def ended(self, now: float) -> Sequence[CompletionChunk]:
         """Take note of the body's end; returns the chunks that may be handed out."""
+        if self.want is Want.DRAIN:
+            self.want = Want.NOTHING
         if self._decoder is None or self.want is not Want.READ:
-            self.want = Want.NOTHING
             return ()
-        out = self._accept(self._decoder.close(), now)
-        if self.want is Want.READ and not self.complete:
-            self._fail(_truncated(self.completion))
-        elif self.want is Want.READ:
-            self.want = Want.NOTHING
-        return [*out, *self._release()] if self.want is Want.NOTHING else out
+        chunks = self._accept(self._decoder, self._decoder.close(), now)
+        if self.want is Want.READ:
+            if self.complete:
+                chunks = [*self._release(), *chunks]
+                self.want = Want.NOTHING
+            else:
+                self._fail(_truncated(self.completion))
+        self._wind()
+        return chunks
 
     def lost(self, error: NetworkError, now: float) -> Sequence[CompletionChunk]:
         """Take note of a connection that broke, or a clock that ran out; returns the chunks that may be handed out."""
@@ -326,26 +354,28 @@ class Reading:
             self._fail(error)
         else:
             return self.ended(now)
-        return self._release() if self.want is Want.NOTHING else ()
+        return ()
 
-    def _accept(self, chunks: Sequence[CompletionChunk], now: float) -> Sequence[CompletionChunk]:
-        committed, said, failure = self.committed, False, self._decoder.failure if self._decoder else None
-        for count, chunk in enumerate(chunks):
-            try:
+    def _accept(
+        self, decoder: ChunkDecoder, chunks: Sequence[CompletionChunk], now: float
+    ) -> Sequence[CompletionChunk]:
+        said, count, failure = False, 0, decoder.failure
+        try:
+            for chunk in chunks:
                 said = self._accumulator.add(chunk) or said
-            except _errors.MalformedEvent as error:
-                chunks, failure = chunks[:count], error
-                break
+                count += 1
+        except _errors.MalformedEvent as error:
+            chunks, failure = chunks[:count], error
         self._chunks += len(chunks)
         if said:
             self._token_came(now)
-        if not committed:
+        if not self.committed:
             self._held.extend(chunks)
-            chunks = self._release() if said else ()
+            chunks = ()
+        elif self._held:
+            chunks = [*self._release(), *chunks]
         if failure is not None:
             self._fail(failure)
-            if self.want is Want.NOTHING:
-                return [*chunks, *self._release()]
         return chunks
 
     def _token_came(self, now: float) -> None:
@@ -362,8 +392,8 @@ class Reading:
         return held
 
     def _fail(self, error: GenesysStreamError) -> None:
-        final = isinstance(error, (_errors.FirstTokenTimeout, _errors.DeadlineExceeded))
-        if self.committed or final:
+        """Try again, if nothing was said and the error is one of this connection alone; else end."""
+        if self.committed or isinstance(error, (_errors.FirstTokenTimeout, _errors.DeadlineExceeded)):
             self._end(error)
             return
         try:
@@ -372,11 +402,17 @@ class Reading:
             self._end(error)
             return
         self._held.clear()
+        self._chunks = 0
+        self._accumulator = CompletionAccumulator(self._call.choices)
+        self._decoder = None
         self._last_byte = None
         self.want = Want.OPEN
+        self._wind()
 
     def _end(self, error: GenesysStreamError) -> None:
         if error.partial is None:
             error.partial = self.completion
         self.failure = error
+        self._held.clear()
         self.want = Want.NOTHING
+        self._wind()
