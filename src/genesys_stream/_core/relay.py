@@ -8,13 +8,15 @@ Whoever runs it keeps to this order, and never judges:
     due                         when to call take() again, if nothing arrives before
 
 The sum holds at every moment: text that arrived = delivered + undelivered + in the desk's hands.
+The coalescer decides when text goes out; the text itself stays here, so that no strategy's mistake can lose any.
+A strategy that breaks its protocol is asked no more: from then on text goes out whenever the sink is free, and in the
+end the report has the strategy's error.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
 
 import backoff
 from attrs import evolve
@@ -24,11 +26,10 @@ from .._errors import GenesysStreamError
 from .._values import Batch, Completion, CompletionChunk, Delivery, RelayReport, Undelivered
 from .._wire import kind
 from .accumulate import CompletionAccumulator
+from .coalesce import Coalescer
 from .conversation import Retry
 from .surrogates import SurrogateJoiner
-
-if TYPE_CHECKING:
-    from .coalesce import Coalescer
+from .text import utf8_size
 
 Fit = Callable[[Batch], int]
 """How many characters of a batch's text one payload can carry."""
@@ -39,9 +40,10 @@ MAX_BACKLOG_BYTES = 2**20
 GIVE_UP_AFTER = 300.0
 """For how many seconds the end of a stream is tried against a sink that fails."""
 
-# The sink refused the batch, so that its text may go out again in another one; after any other failure the batch
-# may have been taken, and only its very same bytes may be sent again.
-_REFUSED = (_errors.RateLimited, _errors.ServiceUnavailable, _errors.ConnectFailed, _errors.PoolExhausted)
+# The sink has refused the batch, or has never seen it, so that its text may go out again in another one under the same
+# number. After any other failure the batch may have been taken, and only its very same bytes may be sent again; 503 is
+# among these, because proxies answer it, too, when the connection behind them breaks after the request was passed on.
+_REFUSED = (_errors.RateLimited, _errors.ConnectFailed, _errors.PoolExhausted)
 
 
 class Listener:
@@ -106,60 +108,109 @@ class Desk:
         max_backlog_bytes: int = MAX_BACKLOG_BYTES,
     ) -> None:
         self._coalescer = coalescer
-        self._feedback: Callable[[Any, float], None] | None = getattr(coalescer, "feedback", None)
+        self._feedback: Callable[[object, float], None] | None = getattr(coalescer, "feedback", None)
         self._stream_id = stream_id
         self._fit = fit
         self._retry = retry
         self._give_up_after = give_up_after
         self._max_backlog_bytes = max_backlog_bytes
 
+        # Text on its way: what the coalescer holds, what is ready for the sink, and how the stream ends.
         self._joiner = SurrogateJoiner()
-        self._said: list[str] = []
+        self._held: list[str] = []
+        self._held_from = 0.0
+        self._held_to = 0.0
+        self._tick_at: float | None = None
+        self._mistake: Exception | None = None
         self._said_bytes = 0
-        self._coalesced = 0
         self._ready: list[Batch] = []
         self._closing: Batch | None = None
-        self._closed_at = 0.0
+        self._closed_at = float("-inf")
         self._error: BaseException | None = None
 
+        # The batch that the sink has, or that may only be sent again as it is; and where the account stands.
         self._in_hand: Batch | None = None
-        self._tries = 0
-        self._resent = 0
         self._pending: Batch | None = None
+        self._tries = 0
+        self._frozen = False  # a try may have been taken
+        self._answer_lost = False  # the last try's was
+        self._resent = 0
+        self._all_resent = 0
         self._seq = 0
         self._offset = 0
         self._crc = 0
         self._finished = False
-
-        self._hold_until: float | None = None
-        self._held_since = 0.0
-        self._held_seconds = 0.0
-        self._bounds = self._new_bounds()
-        self._failures = 0
-        self._failing_since: float | None = None
-        self._last_error: GenesysStreamError | None = None
-
         self._deliveries: list[Delivery] = []
         self._undelivered: list[Undelivered] = []
 
+        # How the sink fails, since its last success.
+        self._hold_since = 0.0
+        self._hold_until: float | None = None
+        self._asked = 0.0
+        self._held_seconds = 0.0
+        self._failures = 0
+        self._failing_since = 0.0
+        self._last_error: GenesysStreamError | None = None
+        self._bounds = self._new_bounds()
+
     def arrive(self, text: str, now: float) -> bool:
         """Take text; returns whether `take` or `due` should be looked at again."""
-        if self._closing is not None or not text:
+        if self._closing is not None:
             return False
-        return self._feed(self._joiner.feed(text), now)
-
-    def _feed(self, text: str, now: float) -> bool:
-        if not text:
-            return False
-        self._said.append(text)
-        self._said_bytes += len(text.encode())
-        before = self._coalescer.due
-        if self._accept(self._coalescer.feed(text, now)):
-            return True
-        due = self._coalescer.due
+        before = self.due
+        self._feed(self._joiner.feed(text), now)
+        self._lose_patience(now)
+        due = self.due
         return due is not None and (before is None or due < before)
 
-    def end(self, state: str, now: float, *, finish_reason: str | None = None, error: BaseException | None = None) -> None:
+    def _feed(self, text: str, now: float) -> None:
+        if not text:
+            return
+        if not self._held:
+            self._held_from = now
+        self._held.append(text)
+        self._held_to = now
+        self._said_bytes += utf8_size(text)
+        self._consult(lambda coalescer: coalescer.feed(text, now))
+
+    def _consult(self, ask: Callable[[Coalescer], Iterable[Batch]]) -> None:
+        """Ask the coalescer, unless it has made a mistake, and make ready what it gives."""
+        if self._mistake is None:
+            try:
+                self._accept(ask(self._coalescer))
+                due = self._coalescer.due
+                self._tick_at = None if due is None or self._closing is not None else float(due)
+            except Exception as error:  # noqa: BLE001 - it may be anybody's coalescer
+                self._mistake = error
+        if self._mistake is not None:
+            self._release("error")
+
+    def _accept(self, batches: Iterable[Batch]) -> None:
+        held, taken = None, 0
+        try:
+            for batch in batches:
+                held = "".join(self._held) if held is None else held
+                if not isinstance(batch, Batch) or not held.startswith(batch.text, taken):
+                    msg = "must give batches of the text that it was fed, unchanged and in order"
+                    raise _errors.InvalidArgument("the coalescer", msg)
+                if batch.text:
+                    self._ready.append(batch)
+                    taken += len(batch.text)
+        finally:
+            if held is not None and taken:
+                self._held = [held[taken:]] if taken < len(held) else []
+                self._held_from = self._ready[-1].last_at
+
+    def _release(self, reason: str) -> None:
+        """Make ready what the coalescer has not given."""
+        self._tick_at = None
+        if self._held:
+            self._ready.append(Batch("".join(self._held), reason, self._held_from, self._held_to, len(self._held)))
+            self._held = []
+
+    def end(
+        self, state: str, now: float, *, finish_reason: str | None = None, error: BaseException | None = None
+    ) -> None:
         """Take note that no more text will arrive; the second time changes nothing.
 
         Args:
@@ -170,30 +221,14 @@ class Desk:
         """
         if self._closing is not None:
             return
-        self._error = error
         self._feed(self._joiner.close(), now)
-        try:
-            self._accept(self._coalescer.close(now))
-        finally:
-            self._make_good(now)
-            self._closed_at = now
-            self._closing = Batch("", "final", now, now, 0, state=state, finish_reason=finish_reason)
-            if self._hopeless(now):
-                self._give_up()
-
-    def _accept(self, batches: Any) -> bool:
-        for batch in batches:
-            if batch.text:
-                self._ready.append(batch)
-                self._coalesced += len(batch.text)
-        return bool(self._ready)
-
-    def _make_good(self, now: float) -> None:
-        """Add what a coalescer kept for itself: text is never lost to a strategy's mistake."""
-        said = "".join(self._said)
-        if self._coalesced < len(said):
-            self._ready.append(Batch(said[self._coalesced :], "final", now, now, 0))
-            self._coalesced = len(said)
+        self._consult(lambda coalescer: coalescer.close(now))
+        self._release("final")
+        self._error = error
+        self._closed_at = now
+        self._closing = Batch("", "final", now, now, 0, state=state, finish_reason=finish_reason)
+        self._failures = 0  # the end has all of the patience
+        self._lose_patience(now)
 
     @property
     def closing(self) -> bool:
@@ -202,7 +237,10 @@ class Desk:
 
     @property
     def full(self) -> bool:
-        """Whether so much text waits that the source should not be read."""
+        """Whether so much text waits for the sink that the source should not be read."""
+        # What the coalescer alone holds waits for more text, so that to read no more would be to wait for ever.
+        if self._in_hand is None and self._pending is None and not self._ready:
+            return False
         return self._said_bytes - self._offset >= self._max_backlog_bytes
 
     @property
@@ -217,143 +255,159 @@ class Desk:
             return None
         if self._pending is not None or self._ready or self._closing is not None:
             return float("-inf") if self._hold_until is None else self._hold_until
-        return self._coalescer.due
+        return self._tick_at
 
     def take(self, now: float) -> Batch | None:
-        """Give the batch that is to be handed to the sink now; None when there is none."""
+        """Give the batch that is to be handed to the sink now; None when there is none.
+
+        Raises:
+            Exception: What `fit` raised. Nothing can be sent then, and all of the text is listed as undelivered.
+        """
         if self._finished or self._in_hand is not None:
             return None
-        due = self._coalescer.due
-        if due is not None and due <= now and self._closing is None:
-            self._accept(self._coalescer.tick(now))
+        if self._tick_at is not None and self._tick_at <= now:
+            self._consult(lambda coalescer: coalescer.tick(now))
+            if self._tick_at is not None and self._tick_at <= now:
+                self._tick_at = None  # against the protocol; it is asked again when there is something new
         if self._hold_until is not None and now < self._hold_until:
             return None
-        batch = self._pending or self._next()
+        try:
+            batch = self._pending or self._next(self._fit)
+        except Exception as error:
+            self.end("error", now, finish_reason=type(error).__name__, error=error)
+            self.abandon(error)
+            raise
         if batch is None:
             return None
-        if self._hold_until is not None:
-            self._held_seconds += now - self._held_since
-            self._hold_until = None
-        if self._pending is not None:
-            self._resent += 1
-            self._pending = None
+        self._release_hold(now)
+        self._pending = None
         self._tries += 1
+        self._resent += self._answer_lost
+        self._all_resent += self._answer_lost
+        self._answer_lost = False
         self._in_hand = batch
         return batch
 
-    def _next(self) -> Batch | None:
-        if not self._ready and self._closing is None:
+    def _next(self, fit: Fit | None) -> Batch | None:
+        """Make a batch of all that is ready, as far as it fits; the final one, once everything does."""
+        ready = self._ready or ([] if self._closing is None else [self._closing])
+        if not ready:
             return None
-        text = "".join(batch.text for batch in self._ready)
-        first, last = (self._ready[0], self._ready[-1]) if self._ready else (self._closing, self._closing)
-        assert first is not None  # noqa: S101 - one of the two is there, or there would be nothing to send
-        assert last is not None  # noqa: S101 - as above
-        whole = evolve(
-            first,
-            text=text,
-            last_at=last.last_at,
-            deltas=sum(batch.deltas for batch in self._ready),
+        text = "".join(batch.text for batch in ready)
+        whole = Batch(
+            text,
+            ready[0].reason,
+            ready[0].first_at,
+            ready[-1].last_at,
+            sum(batch.deltas for batch in ready),
             stream_id=self._stream_id,
             seq=self._seq + 1,
             offset=self._offset,
-            state="streaming",
-            finish_reason=None,
         )
         if self._closing is not None:
             final = evolve(
-                self._numbered(whole),
+                whole,
+                reason="final",
                 state=self._closing.state,
-                finish_reason=self._closing.finish_reason,
                 total=self._said_bytes,
+                finish_reason=self._closing.finish_reason,
             )
-            if self._fit is None or self._fit(final) >= len(text):
-                self._ready = []
-                return final
-        count = len(text) if self._fit is None else self._fit(self._numbered(whole))
-        if count < len(text):
-            self._ready = [evolve(last, text=text[count:], first_at=first.first_at, deltas=0)]
-            return self._numbered(evolve(whole, text=text[:count]))
-        self._ready = []
-        return self._numbered(whole)
+            if fit is None or max(0, fit(final)) >= len(text):
+                return self._cut(final, len(text))
+        return self._cut(whole, len(text) if fit is None else max(1, fit(whole)))
 
-    def _numbered(self, batch: Batch) -> Batch:
-        return evolve(batch, crc=zlib.crc32(batch.text.encode(), self._crc))
+    def _cut(self, whole: Batch, count: int) -> Batch:
+        text, rest = whole.text[:count], whole.text[count:]
+        self._ready = [Batch(rest, whole.reason, whole.first_at, whole.last_at, 0)] if rest else []
+        return evolve(whole, text=text, crc=zlib.crc32(text.encode(), self._crc))
 
     def delivered(self, batch: Batch, receipt: object, now: float) -> Delivery:
         """Take note that the sink took the batch."""
         delivery = Delivery(batch, receipt, self._tries, self._resent)
         self._deliveries.append(delivery)
         self._settle(batch)
-        self._failures, self._failing_since, self._bounds = 0, None, self._new_bounds()
+        self._failures, self._last_error, self._bounds = 0, None, self._new_bounds()
         self._tell(receipt, now)
         return delivery
 
     def failed(self, batch: Batch, error: BaseException, now: float) -> Undelivered | None:
         """Take note that the sink failed; returns the loss, if the batch is not tried again."""
-        self._tell(error, now)
         if not isinstance(error, GenesysStreamError) or not error.retryable:
-            lost = Undelivered(batch, error)
+            lost = Undelivered(batch, error, ambiguous=self._frozen)
             self._undelivered.append(lost)
             self._settle(batch)
+            self._tell(error, now)
             return lost
         self._in_hand = None
-        self._last_error = error
-        if self._failing_since is None:
-            self._failing_since = now
-        self._failures += not isinstance(error, _errors.RateLimited)
-        if isinstance(error, _REFUSED) and not self._resent:
-            self._put_back(batch)
-        else:
+        refused = isinstance(error, _REFUSED)
+        self._frozen = self._frozen or not refused
+        self._answer_lost = not refused and not isinstance(error, _errors.StatusError)
+        if self._frozen:
             self._pending = batch
-        self._hold_until = now + (error.retry_after or 0.0) + self._retry.jitter(next(self._bounds))
-        self._held_since = now
-        if self._closing is not None and self._hopeless(now):
-            self._give_up()
+        else:
+            self._tries = 0
+            self._ready = [batch, *self._ready] if batch.text else self._ready
+        if self._last_error is None:
+            self._failing_since = now
+        self._last_error = error
+        self._failures += not isinstance(error, _errors.RateLimited)
+        self._asked = max(0.0, error.retry_after or 0.0)
+        self._hold_since = now
+        self._hold_until = now + self._asked + self._retry.jitter(next(self._bounds))
+        self._tell(error, now)
+        self._lose_patience(now)
         return None
-
-    def _put_back(self, batch: Batch) -> None:
-        self._tries = 0
-        if batch.text:
-            self._ready.insert(0, evolve(batch, state="streaming", finish_reason=None, total=None))
 
     def _settle(self, batch: Batch) -> None:
         self._in_hand = None
         self._tries = self._resent = 0
+        self._frozen = self._answer_lost = False
         self._seq, self._crc = batch.seq, batch.crc
-        self._offset += len(batch.text.encode())
+        self._offset += utf8_size(batch.text)
         self._finished = batch.final
 
-    def _hopeless(self, now: float) -> bool:
-        if self._hold_until is None or self._last_error is None or self._failing_since is None:
-            return False
-        asked = self._last_error.retry_after or 0.0
-        since = max(self._closed_at, self._failing_since)
-        return (
-            asked > self._retry.longest_retry_after
-            or self._failures >= self._retry.attempts
-            or max(self._hold_until, now) - since > self._give_up_after
-        )
+    def _release_hold(self, now: float) -> None:
+        if self._hold_until is not None:
+            self._held_seconds += min(now, self._hold_until) - self._hold_since
+            self._hold_until = None
 
-    def _give_up(self) -> None:
-        assert self._last_error is not None  # noqa: S101 - only a failure can be hopeless
-        self.abandon(self._last_error)
+    def _lose_patience(self, now: float) -> None:
+        """Give up what waits for a sink that asks for more patience than there is, or has had it all.
+
+        That is for when nothing else will go on before the sink does: at the end, or when the source has to wait.
+        """
+        error = self._last_error
+        if error is None or self._hold_until is None or not (self._closing is not None or self.full):
+            return
+        if (
+            self._asked - (now - self._hold_since) > self._retry.longest_retry_after
+            or self._failures >= self._retry.attempts
+            or max(self._hold_until, now) - max(self._closed_at, self._failing_since) > self._give_up_after
+        ):
+            if self._closing is not None:
+                self._release_hold(now)
+            self._list_undelivered(error)
 
     def abandon(self, error: BaseException) -> None:
         """List everything that is left as undelivered, for the given reason."""
         if self._finished:
             return
-        pending = self._pending or self._in_hand
-        self._pending = self._in_hand = None
-        if pending is not None:
-            self._undelivered.append(Undelivered(pending, error, ambiguous=True))
-            self._settle(pending)
-        if not self._finished:
-            self._fit = None
-            rest = self._next()
-            if rest is not None:
-                self._undelivered.append(Undelivered(rest, error))
-                self._settle(rest)
+        if self._closing is None:
+            self._feed(self._joiner.close(), self._held_to)
+            self._release("error")
+        self._list_undelivered(error)
         self._finished = True
+
+    def _list_undelivered(self, error: BaseException) -> None:
+        unsure = self._pending or self._in_hand
+        self._pending = None
+        if unsure is not None:
+            self._undelivered.append(Undelivered(unsure, error, ambiguous=True))
+            self._settle(unsure)
+        rest = None if self._finished else self._next(None)
+        if rest is not None:
+            self._undelivered.append(Undelivered(rest, error))
+            self._settle(rest)
 
     def report(self, completion: Completion) -> RelayReport:
         """The account of it all."""
@@ -362,17 +416,24 @@ class Desk:
             pushes=tuple(self._deliveries),
             undelivered=tuple(self._undelivered),
             state=self._closing.state if self._closing is not None else "streaming",
-            error=self._error,
-            resent=sum(delivery.resent for delivery in self._deliveries),
+            error=self._mistake if self._error is None else self._error,
+            resent=self._all_resent,
             held_seconds=self._held_seconds,
             stream_id=self._stream_id,
         )
 
     def _tell(self, outcome: object, now: float) -> None:
-        if self._feedback is not None:
-            self._feedback(outcome, now)
+        feedback = self._feedback
+        if feedback is None:
+            return
 
-    def _new_bounds(self) -> Any:
+        def tell(_: Coalescer) -> Iterable[Batch]:
+            feedback(outcome, now)
+            return ()
+
+        self._consult(tell)
+
+    def _new_bounds(self) -> Iterator[float]:
         bounds = backoff.expo(factor=self._retry.first_wait, max_value=self._retry.longest_wait)
         next(bounds)
         return bounds
