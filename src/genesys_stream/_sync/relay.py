@@ -126,8 +126,8 @@ class Relay:
         with self._bell:
             self._desk.end("cancelled", clock(), finish_reason=type(error).__name__, error=error)
             self._bell.notify_all()
-        self._close_source()
         try:
+            self._close_source()
             self._send(clock() + self._grace)
         except BaseException as again:  # noqa: BLE001 - the first interruption is the one that is raised
             self._desk.abandon(again)

@@ -19,8 +19,9 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 
-EXTRA = frozenset({"click", "rich"})
+EXTRA = ("click", "rich")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,9 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code, where the command has not exited with it already.
     """
     try:
-        import click  # noqa: F401 - whether it is there is the question
-        import rich  # noqa: F401 - as above
-
+        for name in EXTRA:
+            import_module(name)
         from ._app import app
     except ModuleNotFoundError as missing:
         if missing.name not in EXTRA:

@@ -36,7 +36,9 @@ _USUAL = TimeSize()
     help="Decides when text is pushed.",
 )
 @click.option("--window", type=float, metavar="SECONDS", help=f"Text waits this long.  [default: {_USUAL.window}]")
-@click.option("--max-bytes", type=int, metavar="BYTES", help=f"Longest text of a push.  [default: {_USUAL.max_bytes}]")
+@click.option(
+    "--max-bytes", type=int, metavar="BYTES", help=f"So much text is not kept waiting.  [default: {_USUAL.max_bytes}]"
+)
 @click.option("--dry-run", is_flag=True, help="Stream and coalesce, but send no push.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per line: text, push, lost, and at last report.")
 @with_place()

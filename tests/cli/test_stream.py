@@ -1,0 +1,46 @@
+"""`stream`: text to read, or chunks for machines."""
+
+import pytest
+
+from genesys_stream.testing import Cut, Say
+
+
+def test_the_text_is_printed_as_it_was_said(run, credentials, fake):
+    fake.completions.queue(Say(tokens=("Hello, ", "wörld", ".")))
+    result = run("stream", "Hi")
+
+    assert (result.code, result.out, result.err) == (0, "Hello, wörld.\n", "")
+    assert fake.pushes == []
+
+
+def test_half_a_surrogate_pair_never_reaches_stdout(run, credentials, fake):
+    fake.completions.queue(Say(tokens=("a\ud83d", "\udc4bb\ud83d")))
+    result = run("stream", "Hi")
+
+    assert result.out == "a👋b\ufffd\n"
+
+
+def test_chunks_are_printed_as_they_came(run):
+    result = run("stream", "--sandbox", "--token-interval", "0", "--json", "Hi")
+
+    assert result.code == 0
+    assert {chunk["object"] for chunk in result.lines} == {"chat.completion.chunk"}
+    assert result.lines[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+@pytest.mark.parametrize("arguments", [(), ("--json",)])
+def test_a_stream_that_breaks_has_printed_what_was_said(run, credentials, fake, arguments):
+    fake.completions.queue(Say(tokens=("One ", "two"), mishaps=(Cut(2),)))
+    result = run("stream", *arguments, "Hi")
+
+    assert result.code == 1
+    assert "One " in result.out
+    assert result.out.endswith("\n")
+    assert "correlation id" in result.err
+
+
+def test_a_time_that_runs_out_before_the_first_word_is_nobodys_fault(run, credentials, fake):
+    fake.completions.queue(Say(first_after=60.0))
+    result = run("stream", "--timeout", "0.2", "Hi")
+
+    assert (result.code, result.out) == (5, "")
