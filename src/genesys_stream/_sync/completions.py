@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
-from types import TracebackType
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from types import FrameType, TracebackType
 from typing import Any
 
 from typing_extensions import Self, Unpack
@@ -22,6 +23,9 @@ from .watchdog import Watch, watchdog
 
 DRAIN_SECONDS = 0.05
 """How long to wait for the end of a body whose meaning is complete, so that its connection can be used again."""
+
+LATE_SECONDS = 0.25
+"""How long a read may take though a clock ran out while nobody read: what came meanwhile is in the socket already."""
 
 
 class CompletionStream:
@@ -55,18 +59,21 @@ class CompletionStream:
 
     def __next__(self) -> CompletionChunk:
         """The next chunk."""
-        while not self._ready:
-            if not self._busy.acquire(blocking=False):
-                msg = "two threads may not read one stream; read it in one, and hand the chunks on"
-                raise _errors.StreamStateError(msg)
-            try:
+        if not self._busy.acquire(blocking=False):
+            msg = "two threads may not read one stream; read it in one, and hand the chunks on"
+            raise _errors.StreamStateError(msg)
+        try:
+            while not self._ready:
                 self._pull()
-            except BaseException:
-                self._release()
-                raise
-            finally:
-                self._busy.release()
-        return self._ready.popleft()
+            return self._ready.popleft()
+        except BaseException:
+            self._release()
+            raise
+        finally:
+            self._busy.release()
+            if self._closed:
+                # By another thread, which left it to this one to give the connection back.
+                self.close()
 
     def __enter__(self) -> Self:
         try:
@@ -83,7 +90,7 @@ class CompletionStream:
 
     def __del__(self) -> None:
         if getattr(self, "_response", None) is not None:
-            self._release()
+            _from_finaliser(self._release)
 
     @property
     def text_stream(self) -> Iterator[str]:
@@ -147,15 +154,15 @@ class CompletionStream:
     def close(self) -> None:
         """Give the connection back; what was read stays readable in `completion`. The second time does nothing."""
         self._closed = True
-        self._ready.clear()
         if self._busy.acquire(blocking=False):
             try:
+                self._ready.clear()
                 self._release()
             finally:
                 self._busy.release()
         elif (watch := self._watch) is not None:
             # Another thread is reading: its read ends now, and it gives the connection back itself.
-            watch.bark()
+            watchdog.bark(watch)
 
     def _pull(self) -> None:
         """Do what the reading wants next."""
@@ -177,21 +184,20 @@ class CompletionStream:
         reading = self._reading
         if reading.want is not Want.OPEN or self._closed:
             return
+        response: Any = None
         with closing(reading.opening()) as conversation:
             attempt, reply = step(lambda: next(conversation))
             while attempt is not None:
-                due = reading.due
                 try:
                     outcome, response = self._session.exchange(
                         attempt,
                         self._settings,
-                        until=due,
+                        until=reading.due,
                         answer_within=self._settings.timeouts.transport_idle,
                         keep=True,
                     )
+                    self._response = response
                     if reading.expire(clock()):
-                        if response is not None:
-                            response.close()
                         return
                     attempt, reply = step(lambda: conversation.send(outcome))  # noqa: B023 - called at once
                 except _errors.GenesysStreamError as error:
@@ -199,19 +205,15 @@ class CompletionStream:
                     return
         reading.opened(reply, clock())
         self._head = reply
-        self._response = response
         self._pieces = iter(response.stream)
-        self._watch = Watch(self._due, response)
-        watchdog.watch(self._watch)
-
-    def _due(self) -> float | None:
-        return self._reading.due
+        self._watch = Watch(response)
 
     def _read(self) -> None:
         reading = self._reading
         try:
-            piece = next(self._pieces, None)
-        except Exception as error:
+            with self._watched_until(reading.due):
+                piece = next(self._pieces, None)
+        except Exception as error:  # noqa: BLE001 - the HTTP library's, of which we make ours
             now = clock()
             if not reading.expire(now):
                 self._ready.extend(reading.lost(failure(error), now))
@@ -224,18 +226,30 @@ class CompletionStream:
             return
         reading.expire(now)
 
+    @contextmanager
+    def _watched_until(self, due: float | None) -> Iterator[None]:
+        """Have what is done inside interrupted when it is due."""
+        watch = self._watch
+        if watch is None:
+            yield
+            return
+        watch.due = None if due is None else max(due, clock() + LATE_SECONDS)
+        if watch.due is not None and watch.due < watch.noted:
+            watchdog.watch(watch)
+        try:
+            yield
+        finally:
+            watch.due = None
+
     def _drain(self) -> None:
         """Read the little that is left of the body, briefly, so that the connection can be used again."""
         self._reading.ended(clock())
         until = clock() + DRAIN_SECONDS
-        if self._watch is not None:
-            watchdog.leave(self._watch)
-            self._watch.due = lambda: until
-            watchdog.watch(self._watch)
         try:
-            for _ in self._pieces:
-                if clock() >= until:
-                    break
+            with self._watched_until(until):
+                for _ in self._pieces:
+                    if clock() >= until:
+                        break
         except Exception:  # noqa: BLE001, S110 - the completion is whole, and the connection is closed if it is of no more use
             pass
 
@@ -244,8 +258,27 @@ class CompletionStream:
         watch, self._watch = self._watch, None
         if watch is not None:
             watchdog.leave(watch)
+        self._pieces = iter(())
         if response is not None:
             response.close()
+
+
+def _from_finaliser(give_back: Callable[[], None]) -> None:
+    """Give a connection back where the garbage collector may have stopped anything.
+
+    If it stopped the very connection pool, or the watchdog, their locks may be held by this thread, and only another one
+    can wait for them.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        if frame.f_globals.get("__name__", "").startswith(_HOLDS_LOCKS):
+            threading.Thread(target=give_back, name="genesys-stream finaliser", daemon=True).start()
+            return
+        frame = frame.f_back
+    give_back()
+
+
+_HOLDS_LOCKS = ("httpcore", f"{__package__}.watchdog")
 
 
 class _Loop:
@@ -261,7 +294,7 @@ class _Loop:
         return next(self._stream)
 
     def __del__(self) -> None:
-        self._stream.close()
+        _from_finaliser(self._stream.close)
 
 
 class Completions:

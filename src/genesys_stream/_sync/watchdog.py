@@ -3,6 +3,8 @@
 The HTTP library takes one timeout per body, but a stream has several clocks, of which heartbeats feed only one.
 So one thread watches the clocks of all open streams, and shuts down the socket of a stream whose clock ran out; the
 read then ends at once, and its reader finds out from the clocks why. A stream that flows costs the thread nothing.
+
+The thread knows a stream only by its `Watch`, a socket and a time, so that a stream that is dropped can die.
 """
 
 from __future__ import annotations
@@ -12,22 +14,24 @@ import itertools
 import os
 import socket
 import threading
-from collections.abc import Callable
 from typing import Any
 
 from .session import clock
+
+_NEVER = float("inf")
 
 
 class Watch:
     """One stream under watch.
 
-    Args:
-        due: When its next clock runs out.
-        response: The open response, at whose socket the reader waits.
+    Attributes:
+        due: When its next clock runs out; None while nobody waits for it. Its reader sets it, without asking.
+        noted: When the watchdog will next look at `due`.
     """
 
-    def __init__(self, due: Callable[[], float | None], response: Any) -> None:
-        self.due = due
+    def __init__(self, response: Any) -> None:
+        self.due: float | None = None
+        self.noted = _NEVER
         stream = response.extensions.get("network_stream")
         self._socket = stream.get_extra_info("socket") if stream is not None else None
 
@@ -41,6 +45,10 @@ class Watch:
                 # It is closed already, which is what was wanted.
                 return
 
+    def forget(self) -> None:
+        """Let go of the socket, which is somebody else's now."""
+        self._socket = None
+
 
 class Watchdog:
     """Watches any number of streams with one thread, which lives only while there is something to watch."""
@@ -53,41 +61,56 @@ class Watchdog:
         self._running = False
 
     def watch(self, watch: Watch) -> None:
-        """Begin to watch, or take note that a watched stream is due sooner than before."""
-        due = watch.due()
+        """Begin to watch, or take note that a watched stream is due sooner than was noted."""
         with self._bell:
             self._watched.add(watch)
-            if due is not None:
-                heapq.heappush(self._heap, (due, next(self._order), watch))
-                if not self._running:
-                    self._running = True
-                    threading.Thread(target=self._run, name="genesys-stream watchdog", daemon=True).start()
-                elif self._heap[0][2] is watch:
-                    self._bell.notify()
+            due = watch.due
+            if due is None or due >= watch.noted:
+                return
+            watch.noted = due
+            heapq.heappush(self._heap, (due, next(self._order), watch))
+            if not self._running:
+                self._running = True
+                threading.Thread(target=self._run, name="genesys-stream watchdog", daemon=True).start()
+            elif self._heap[0][2] is watch:
+                self._bell.notify()
 
     def leave(self, watch: Watch) -> None:
         """Stop watching; after this returns, its socket is not touched."""
         with self._bell:
             self._watched.discard(watch)
+            watch.forget()
             if not self._watched:
                 self._bell.notify()
+
+    def bark(self, watch: Watch) -> None:
+        """End a stream's read now, unless the stream has left."""
+        with self._bell:
+            if watch in self._watched:
+                watch.bark()
 
     def _run(self) -> None:
         with self._bell:
             while self._watched and self._heap:
                 at, _, watch = self._heap[0]
                 now = clock()
-                if watch in self._watched and now < at:
-                    self._bell.wait(at - now)
+                if now < at:
+                    self._bell.wait(min(at - now, threading.TIMEOUT_MAX))
                     continue
                 heapq.heappop(self._heap)
-                if watch in self._watched:
-                    due = watch.due()
-                    if due is not None and due <= now:
-                        watch.bark()
-                    elif due is not None:
+                if watch not in self._watched or watch.noted != at:
+                    continue
+                due = watch.due
+                if due is None or due > now:
+                    watch.noted = _NEVER if due is None else due
+                    if due is not None:
                         heapq.heappush(self._heap, (due, next(self._order), watch))
+                else:
+                    watch.noted = _NEVER
+                    watch.bark()
             self._heap.clear()
+            for watch in self._watched:
+                watch.noted = _NEVER
             self._running = False
 
 

@@ -1,0 +1,650 @@
+"""Streams against a served Genesys Cloud, in every world: how they are read, left, closed, and how they break."""
+
+import gzip
+import importlib
+import importlib.util
+import json
+import threading
+import time
+
+import httpx
+import pytest
+
+from genesys_stream import (
+    AuthenticationError,
+    BadRequest,
+    ConnectionLost,
+    ConnectFailed,
+    DeadlineExceeded,
+    FirstTokenTimeout,
+    GenesysStreamError,
+    NotFound,
+    PoolExhausted,
+    RateLimited,
+    Retry,
+    ServerError,
+    StatusError,
+    StreamStateError,
+    StreamTruncated,
+    Timeouts,
+    TokenIdleTimeout,
+    TransportIdleTimeout,
+    UnexpectedContent,
+)
+from genesys_stream.testing import Drop, FakeGenesys
+from tests.shells.worlds import ASK, WORLDS, collected
+
+SAID = ["Hé", "llo, ", "wör", "ld ", "👍🏽", "."]
+TEXT = "".join(SAID)
+QUICK = Retry(attempts=3, first_wait=0.01, longest_wait=0.02)
+ONCE = Retry(attempts=1)
+
+
+def chunk(text, finish_reason=None):
+    data = {"id": "c", "object": "chat.completion.chunk", "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": finish_reason}]}
+    return f"data: {json.dumps(data)}\n\n".encode()
+
+
+async def texts(stream):
+    return [chunk.text async for chunk in stream if chunk.text]
+
+
+class TestReading:
+    async def test_a_loop(self, world, fake, server):
+        """A loop gets every chunk, and then the stream knows the whole."""
+        fake.completions.say(SAID)
+        async with world.client(server) as client:
+            stream = client.completions.stream(**ASK)
+
+            assert SAID == await texts(stream)
+            assert TEXT == stream.completion.text
+            assert "stop" == stream.completion.finish_reason
+            assert (200, True) == (stream.status, stream.committed)
+            assert fake.completions.requests[0].correlation_id == stream.request_id
+            assert "text/event-stream" == stream.headers["content-type"]
+            assert stream.timing.chunks >= len(SAID)
+
+    async def test_nothing_is_sent_before_it_is_read(self, world, fake, server):
+        """A stream that nobody reads costs nothing, and knows nothing."""
+        async with world.client(server) as client:
+            stream = client.completions.stream(**ASK)
+
+            assert (None, {}, "", False) == (stream.status, stream.headers, stream.request_id, stream.committed)
+            assert "" == stream.completion.text
+            await stream.aclose()
+            assert [] == fake.diary
+            assert [] == await texts(stream)
+
+    async def test_text_stream(self, world, fake, server):
+        """The text alone, with the halves of a surrogate pair joined."""
+        fake.completions.say(["a", "\ud83d", "\ude00", "", "b"])
+        async with world.client(server) as client:
+            stream = client.completions.stream(**ASK)
+
+            assert ["a", "😀", "b"] == [text async for text in stream.text_stream]
+            assert "a😀b" == stream.completion.text
+
+    async def test_result(self, world, fake, server):
+        """The rest is read to the end, and the whole is returned."""
+        fake.completions.say(SAID)
+        async with world.client(server) as client:
+            stream = client.completions.stream(**ASK)
+            first = await anext(stream)
+
+            assert TEXT == (await stream.result()).text == (await stream.result()).text
+            assert first.text in {"", SAID[0]}
+
+    async def test_completion_so_far(self, world, fake, server):
+        """What was said so far can be looked at on the way."""
+        fake.completions.say(SAID, every=0.01)
+        async with world.client(server) as client:
+            seen = []
+            async with client.completions.stream(**ASK) as stream:
+                assert 200 == stream.status
+                async for one in stream:
+                    if one.text:
+                        seen.append(stream.completion.text)
+
+        assert ["".join(SAID[: n + 1]) for n in range(len(SAID))] == seen
+
+    async def test_create(self, world, fake, server):
+        """A whole completion, and the error that takes its place."""
+        fake.completions.say(SAID)
+        fake.completions.fail(400, code="invalid.value", message="No.")
+        async with world.client(server) as client:
+            completion = await client.completions.create(**ASK)
+            with pytest.raises(BadRequest) as caught:
+                await client.completions.create(**ASK)
+
+        assert TEXT == completion.text
+        assert ("invalid.value", "No.") == (caught.value.code, caught.value.message)
+
+    async def test_with_options(self, world, fake, server):
+        """A client with other settings shares connections and token, and closing it closes nothing."""
+        fake.completions.say(SAID, times=3)
+        async with world.client(server) as client:
+            other = client.with_options(headers={"X-Team": "blue"}, retry=ONCE, timeouts=Timeouts(total=9))
+            await client.completions.create(**ASK)
+            await other.completions.create(**ASK)
+            await other.aclose()
+            await client.completions.create(**ASK)
+
+        assert [None, "blue", None] == [entry.headers.get("x-team") for entry in fake.completions.requests]
+        assert (1, 1) == (len(fake.issued_tokens), fake.connections)
+
+    async def test_two_may_not_read_one_stream(self, world, fake, server):
+        """The second reader is refused, and the first one is not disturbed."""
+        fake.completions.say(SAID, first_after=0.2)
+        async with world.client(server) as client:
+            stream = client.completions.stream(**ASK)
+            await anext(stream, None) if world.name == "never" else None
+
+            async def first():
+                return await stream.result()
+
+            async def second():
+                await world.until(lambda: stream.status == 200)
+                with pytest.raises(StreamStateError, match="may not read one stream"):
+                    await anext(stream)
+
+            completion, _ = await world.together(first, second)
+
+        assert TEXT == completion.text
+
+
+class TestLeaving:
+    @pytest.mark.parametrize("held", [True, False], ids=["held", "not held"])
+    async def test_leaving_a_loop(self, world, fake, server, held):
+        """Whoever leaves a loop has given the connection back, though the variable lives on."""
+        fake.completions.stall(60, after_events=3, text=SAID)
+        fake.completions.say(SAID)
+        async with world.client(server, max_connections=1, timeouts=Timeouts(pool=5)) as client:
+            stream = client.completions.stream(**ASK) if held else None
+            async for one in stream or client.completions.stream(**ASK):
+                if one.text:
+                    break
+            assert SAID == await texts(client.completions.stream(**ASK))
+            if held:
+                assert [] == await texts(stream)
+                assert SAID[0] in stream.completion.text
+
+    async def test_leaving_a_loop_over_texts(self, world, fake, server):
+        """The same for the loop over the text alone."""
+        fake.completions.stall(60, after_events=3, text=SAID)
+        fake.completions.say(SAID)
+        async with world.client(server, max_connections=1, timeouts=Timeouts(pool=5)) as client:
+            stream = client.completions.stream(**ASK)
+            async for _ in stream.text_stream:
+                break
+            assert SAID == await texts(client.completions.stream(**ASK))
+
+    async def test_leaving_when_all_was_received(self, world, fake, server):
+        """A loop that is left ends the stream, even if more was received than was handed out."""
+        fake.completions.say(SAID)
+        async with world.client(server) as client:
+            stream = client.completions.stream(**ASK)
+            async for _ in stream:
+                break
+            assert [] == await texts(stream)
+            with pytest.raises(StreamStateError) if not stream.completion.finish_reason else _nothing():
+                await stream.result()
+
+    async def test_leaving_by_an_exception(self, world, fake, server):
+        """An exception in the loop's body comes through unchanged, and gives the connection back."""
+        fake.completions.stall(60, after_events=3, text=SAID)
+        fake.completions.say(SAID)
+        async with world.client(server, max_connections=1, timeouts=Timeouts(pool=5)) as client:
+            with pytest.raises(ZeroDivisionError):
+                async with client.completions.stream(**ASK) as stream:
+                    async for _ in stream:
+                        raise ZeroDivisionError
+            assert SAID == await texts(client.completions.stream(**ASK))
+
+    async def test_closing(self, world, fake, server):
+        """A closed stream has given its connection back, says nothing more, and may be closed again."""
+        fake.completions.stall(60, after_events=3, text=SAID)
+        fake.completions.say(SAID)
+        async with world.client(server, max_connections=1, timeouts=Timeouts(pool=5)) as client:
+            stream = client.completions.stream(**ASK)
+            await anext(stream)
+            await stream.aclose()
+            await stream.aclose()
+            assert [] == await texts(stream)
+            with pytest.raises(StreamStateError) as caught:
+                await stream.result()
+            assert caught.value.partial == stream.completion
+            assert SAID == await texts(client.completions.stream(**ASK))
+
+    async def test_letting_go(self, world, fake, server):
+        """A stream that is dropped without a word gives its connection back."""
+        fake.completions.stall(60, after_events=3, text=SAID)
+        fake.completions.say(SAID)
+        async with world.client(server, max_connections=1, timeouts=Timeouts(pool=5)) as client:
+            with collected():
+                stream = client.completions.stream(**ASK)
+                await anext(stream)
+                del stream
+            assert SAID == await texts(client.completions.stream(**ASK))
+
+    async def test_letting_go_in_a_circle(self, world, fake, server):
+        """The same when it takes the garbage collector to find it."""
+        fake.completions.stall(60, after_events=3, text=SAID)
+        fake.completions.say(SAID)
+        async with world.client(server, max_connections=1, timeouts=Timeouts(pool=5)) as client:
+            with collected():
+                circle = [client.completions.stream(**ASK)]
+                circle.append(circle)
+                await anext(circle[0])
+                del circle
+            assert SAID == await texts(client.completions.stream(**ASK))
+
+    async def test_streams_in_a_row(self, world, fake, server):
+        """Streams that are read to their end use one connection."""
+        fake.completions.say(SAID, every=0.001, times=20)
+        async with world.client(server) as client:
+            for _ in range(20):
+                assert TEXT == (await client.completions.stream(**ASK).result()).text
+
+        assert 1 == fake.connections
+
+    async def test_a_body_that_does_not_end(self, world, fake, server):
+        """After [DONE] nobody waits for a server that keeps the body open."""
+        fake.completions.raw([chunk("all", "stop"), b"data: [DONE]\n\n", 60.0])
+        async with world.client(server) as client:
+            began = time.monotonic()
+            assert ["all"] == await texts(client.completions.stream(**ASK))
+            assert time.monotonic() - began < 5
+
+    async def test_pool_exhausted(self, world, fake, server):
+        """When every connection is in use, the error says so."""
+        fake.completions.stall(60, after_events=3, text=SAID)
+        async with world.client(server, max_connections=1, retry=ONCE, timeouts=Timeouts(pool=0.05)) as client:
+            async with client.completions.stream(**ASK) as stream:
+                await anext(stream)
+                with pytest.raises(PoolExhausted, match="max_connections"):
+                    await client.completions.stream(**ASK).result()
+
+
+def _nothing():
+    import contextlib
+
+    return contextlib.nullcontext()
+
+
+class TestRetry:
+    @pytest.mark.parametrize("inside", [None, "event", "character"])
+    @pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
+    async def test_before_the_first_delta(self, world, fake, server, reset, inside):
+        """What breaks before the first delta is tried again, and nobody notices."""
+        fake.completions.drop(reset=reset)
+        fake.completions.drop(after_events=1, inside=inside, reset=reset, text=SAID)
+        fake.completions.say(SAID)
+        async with world.client(server, retry=QUICK) as client:
+            assert SAID == await texts(client.completions.stream(**ASK))
+
+        assert 3 == len(fake.completions.requests)
+
+    @pytest.mark.parametrize("inside", [None, "event", "character"])
+    @pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
+    async def test_after_the_first_delta(self, world, fake, server, reset, inside):
+        """What breaks later is not tried again: what was said comes first, then the error with all of it."""
+        fake.completions.drop(after_events=3, inside=inside, reset=reset, text=SAID)
+        got = []
+        async with world.client(server, retry=QUICK) as client:
+            stream = client.completions.stream(**ASK)
+            with pytest.raises((ConnectionLost, StreamTruncated)) as caught:
+                async for one in stream:
+                    got.append(one.text)
+
+        assert SAID[:2] == [text for text in got if text]
+        assert "".join(SAID[:2]) == caught.value.partial.text == stream.completion.text
+        assert 1 == len(fake.completions.requests)
+
+    async def test_truncated(self, world, fake, server):
+        """A clean end without [DONE] and without a finish reason is not an end."""
+        fake.completions.say(SAID, finish_reason=None, done=False)
+        async with world.client(server, retry=QUICK) as client:
+            with pytest.raises(StreamTruncated) as caught:
+                await client.completions.stream(**ASK).result()
+
+        assert TEXT == caught.value.partial.text
+
+    async def test_either_end_will_do(self, world, fake, server):
+        """[DONE], or a finish reason for every choice: either makes a stream complete."""
+        fake.completions.say(SAID, finish_reason=None)
+        fake.completions.say(SAID, done=False)
+        async with world.client(server, retry=QUICK) as client:
+            assert TEXT == (await client.completions.stream(**ASK).result()).text
+            assert TEXT == (await client.completions.stream(**ASK).result()).text
+
+    async def test_statuses(self, world, fake, server):
+        """429, 503 and a refused token are tried again; another 4xx is final."""
+        fake.completions.rate_limit(None)
+        fake.completions.fail(503)
+        fake.completions.say(SAID)
+        fake.completions.fail(404)
+        async with world.client(server, retry=QUICK) as client:
+            await client.push.send(["device"], "t", "b")
+            fake.revoke_tokens()
+            assert TEXT == (await client.completions.stream(**ASK).result()).text
+            with pytest.raises(NotFound):
+                await client.completions.stream(**ASK).result()
+
+        assert [401, 429, 503, 200, 404] == [entry.status for entry in fake.completions.requests]
+
+    async def test_refused_for_good(self, world, fake, server):
+        """A token of one's own cannot be replaced, and credentials that are wrong are said to be."""
+        async with world.client(server, access_token="nonsense") as client:
+            with pytest.raises(AuthenticationError):
+                await client.completions.stream(**ASK).result()
+        async with world.client(server, client_secret="wrong") as client:
+            with pytest.raises(AuthenticationError):
+                await client.completions.stream(**ASK).result()
+
+    async def test_no_connection(self, world, fake, server):
+        """A host that is down is tried again, and then named as what it is."""
+        async with world.client(server, retry=QUICK) as client:
+            with server.refusing():
+                with pytest.raises(ConnectFailed):
+                    await client.completions.stream(**ASK).result()
+
+    @pytest.mark.parametrize("name", ["", "error"])
+    async def test_errors_in_the_stream(self, world, fake, server, name):
+        """An error behind a status of 200 has the class of its status; before the first delta it is tried again."""
+        limit = {"type": "rate_limit_error", "message": "slow down", "code": "rate_limit_exceeded"}
+        fake.completions.error_event(limit, after_events=1, event_name=name, text=SAID)
+        fake.completions.error_event(after_events=3, event_name=name, text=SAID)
+        async with world.client(server, retry=QUICK) as client:
+            stream = client.completions.stream(**ASK)
+            with pytest.raises(ServerError) as caught:
+                await stream.result()
+
+        assert 2 == len(fake.completions.requests)
+        assert caught.value.in_stream
+        assert "".join(SAID[:2]) == caught.value.partial.text
+
+
+class TestClocks:
+    SHORT = 0.15
+
+    @pytest.mark.parametrize("heartbeat_every", [None, 0.03], ids=["silent", "heartbeats"])
+    async def test_first_token(self, world, fake, server, heartbeat_every):
+        """No token within the time for the first one: the wait is over, heartbeats or not, and is not begun again."""
+        fake.completions.stall(60, after_events=1, heartbeat_every=heartbeat_every, text=SAID)
+        clocks = Timeouts(first_token=self.SHORT)
+        async with world.client(server, retry=QUICK, timeouts=clocks) as client:
+            with pytest.raises(FirstTokenTimeout) as caught:
+                await in_seconds(5, client.completions.stream(**ASK).result())
+
+        assert self.SHORT == caught.value.seconds
+        assert 1 == len(fake.completions.requests)
+
+    @pytest.mark.parametrize("heartbeat_every", [None, 0.03], ids=["silent", "heartbeats"])
+    async def test_token_idle(self, world, fake, server, heartbeat_every):
+        """No token for too long after the first one, heartbeats or not."""
+        fake.completions.stall(60, after_events=3, heartbeat_every=heartbeat_every, text=SAID)
+        async with world.client(server, timeouts=Timeouts(token_idle=self.SHORT)) as client:
+            with pytest.raises(TokenIdleTimeout) as caught:
+                await in_seconds(5, client.completions.stream(**ASK).result())
+
+        assert "".join(SAID[:2]) == caught.value.partial.text
+
+    async def test_transport_idle(self, world, fake, server):
+        """Not a byte for too long; heartbeats keep this clock from running out."""
+        fake.completions.stall(60, after_events=3, text=SAID)
+        fake.completions.stall(self.SHORT * 3, after_events=3, heartbeat_every=self.SHORT / 5, text=SAID)
+        async with world.client(server, timeouts=Timeouts(transport_idle=self.SHORT)) as client:
+            with pytest.raises(TransportIdleTimeout) as caught:
+                await in_seconds(5, client.completions.stream(**ASK).result())
+            assert TEXT == (await client.completions.stream(**ASK).result()).text
+
+        assert "".join(SAID[:2]) == caught.value.partial.text
+
+    @pytest.mark.parametrize(
+        ("clocks", "error"),
+        [
+            (Timeouts(transport_idle=SHORT), TransportIdleTimeout),
+            (Timeouts(first_token=SHORT), FirstTokenTimeout),
+            (Timeouts(total=SHORT), DeadlineExceeded),
+        ],
+    )
+    async def test_silence_before_the_headers(self, world, fake, server, clocks, error):
+        """A server that does not even answer is subject to the same clocks."""
+        fake.completions.say(SAID, headers_after=60, times=None)
+        async with world.client(server, retry=QUICK, timeouts=clocks) as client:
+            with pytest.raises(error):
+                await in_seconds(5, client.completions.stream(**ASK).result())
+
+    @pytest.mark.parametrize("heartbeat_every", [None, 0.03], ids=["silent", "heartbeats"])
+    async def test_total(self, world, fake, server, heartbeat_every):
+        """The deadline of the whole call ends a stream that is silent, and one that is not."""
+        fake.completions.stall(60, after_events=3, heartbeat_every=heartbeat_every, text=SAID)
+        fake.completions.say(["more "] * 1000, every=0.01)
+        async with world.client(server, timeouts=Timeouts(total=self.SHORT * 2)) as client:
+            with pytest.raises(DeadlineExceeded) as caught:
+                await in_seconds(5, client.completions.stream(**ASK).result())
+            with pytest.raises(DeadlineExceeded) as again:
+                await in_seconds(5, client.completions.stream(**ASK).result())
+
+        assert "".join(SAID[:2]) == caught.value.partial.text
+        assert again.value.partial.text.startswith("more more ")
+
+    async def test_no_clock_at_all(self, world, fake, server):
+        """Every clock can be stopped."""
+        fake.completions.stall(0.3, after_events=3, text=SAID)
+        clocks = Timeouts(first_token=None, token_idle=None, transport_idle=None, connect=None, write=None, pool=None)
+        async with world.client(server, timeouts=clocks) as client:
+            assert TEXT == (await client.completions.stream(**ASK).result()).text
+
+    async def test_a_reader_that_is_slow(self, world, fake, server):
+        """The clocks do not run while the reader is busy with what it has."""
+        fake.completions.say(SAID, every=0.01)
+        clocks = Timeouts(token_idle=self.SHORT, transport_idle=self.SHORT, first_token=self.SHORT * 2)
+        async with world.client(server, timeouts=clocks) as client:
+            got = []
+            async for one in client.completions.stream(**ASK):
+                got.append(one.text)
+                if one.text == SAID[0]:
+                    await world.sleep(self.SHORT * 3)
+
+        assert SAID == [text for text in got if text]
+
+
+async def in_seconds(seconds, awaitable):
+    began = time.monotonic()
+    try:
+        return await awaitable
+    finally:
+        assert time.monotonic() - began < seconds, "a clock did not stop the wait"
+
+
+class TestContent:
+    async def test_json_in_place_of_a_stream(self, world, fake, server):
+        """A gateway that does not stream is read all the same, and its errors are errors."""
+        whole = {"choices": [{"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}]}
+        fake.completions.answer(200, json=whole)
+        fake.completions.answer(200, json={"error": {"message": "no such model", "code": "not_found"}})
+        async with world.client(server, retry=QUICK) as client:
+            assert [TEXT] == await texts(client.completions.stream(**ASK))
+            with pytest.raises(StatusError, match="no such model"):
+                await client.completions.stream(**ASK).result()
+
+    async def test_html(self, world, fake, server):
+        """A page from some proxy is shown for what it is."""
+        fake.completions.answer(200, body=b"<html><h1>Login</h1>", headers={"Content-Type": "text/html"}, times=None)
+        async with world.client(server, retry=QUICK) as client:
+            with pytest.raises(UnexpectedContent, match="Login") as caught:
+                await client.completions.stream(**ASK).result()
+
+        assert "text/html" == caught.value.content_type
+
+    async def test_gzip(self, world, fake, server):
+        """A proxy that compresses though nobody asked it to is understood, in streams and in errors."""
+        coding = {"Content-Encoding": "gzip"}
+        body = gzip.compress(b"".join(map(chunk, SAID)) + b"data: [DONE]\n\n")
+        cut = [body[at : at + 7] for at in range(0, len(body), 7)]
+        fake.completions.raw(cut, headers={"Content-Type": "text/event-stream", **coding})
+        fake.completions.answer(400, body=gzip.compress(b'{"message": "squeezed", "code": "x"}'), headers=coding)
+        async with world.client(server, retry=QUICK) as client:
+            assert TEXT == (await client.completions.stream(**ASK).result()).text
+            with pytest.raises(BadRequest, match="squeezed"):
+                await client.completions.stream(**ASK).result()
+
+        assert "identity" == fake.completions.requests[0].headers["accept-encoding"]
+
+    async def test_redirects_are_not_followed(self, world, fake, server):
+        """A token goes to the address that was configured, and to no other."""
+        elsewhere = FakeGenesys()
+        with elsewhere.serve() as other:
+            for status in (301, 302, 307, 308):
+                fake.completions.answer(status, headers={"Location": f"{other.base_url}/steal"})
+                fake.push.answer(status, headers={"Location": f"{other.base_url}/steal"})
+            async with world.client(server, retry=ONCE) as client:
+                for _ in range(4):
+                    with pytest.raises(StatusError):
+                        await client.completions.stream(**ASK).result()
+                    with pytest.raises(StatusError):
+                        await client.push.send(["device"], "t", "b")
+
+        assert [] == elsewhere.diary
+
+    async def test_an_error_without_an_end(self, world, fake, server):
+        """An error's body that stalls is not waited for longer than the clocks say."""
+        fake.completions.raw([b'{"message": "half', 60.0], status=500, headers={"Content-Type": "application/json"})
+        async with world.client(server, retry=ONCE, timeouts=Timeouts(transport_idle=0.2)) as client:
+            with pytest.raises(GenesysStreamError):
+                await in_seconds(5, client.completions.stream(**ASK).result())
+
+
+class TestClients:
+    @pytest.mark.parametrize("name", ["httpx", "httpx2"])
+    async def test_an_http_client_of_ones_own(self, world, fake, server, name):
+        """It is used as it is, never closed, and its errors come out as ours."""
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed")
+        http = importlib.import_module(name)
+        fake.completions.say(SAID, times=2)
+        fake.completions.drop(after_events=3, text=SAID)
+        fake.completions.stall(60, after_events=3, text=SAID)
+        options = {"limits": http.Limits(max_connections=1), "auth": ("me", "secret"), "follow_redirects": True}
+        async with world.http_client(http, **options) as own:
+            for _ in range(2):
+                async with world.client(server, http_client=own, retry=ONCE) as client:
+                    assert TEXT == (await client.completions.stream(**ASK).result()).text
+            async with world.client(server, http_client=own, timeouts=Timeouts(token_idle=0.1, pool=0.05)) as client:
+                with pytest.raises(ConnectionLost):
+                    await client.completions.stream(**ASK).result()
+                with pytest.raises(TokenIdleTimeout):
+                    await client.completions.stream(**ASK).result()
+                fake.completions.stall(60, after_events=3, text=SAID)
+                async with client.completions.stream(**ASK) as stream:
+                    await anext(stream)
+                    with pytest.raises(PoolExhausted):
+                        await client.with_options(retry=ONCE).push.send(["device"], "t", "b")
+                assert 1 == (await client.push.send(["device"], "t", "b")).targets_count
+
+        assert {"Bearer"} == {entry.headers["authorization"].split()[0] for entry in fake.completions.requests}
+
+    async def test_a_closed_client(self, world, fake, server):
+        """Whoever uses a client after its end is told so."""
+        async with world.client(server) as client:
+            await client.completions.create(**ASK)
+        with pytest.raises(StreamStateError, match="closed"):
+            await client.completions.stream(**ASK).result()
+
+    async def test_closing_a_client_with_streams_open(self, world, fake, server):
+        """A client that is closed closes its connections, those of open streams included."""
+        fake.completions.stall(60, after_events=3, text=SAID, times=2)
+        async with world.client(server, retry=ONCE) as client:
+            one = client.completions.stream(**ASK)
+            two = client.completions.stream(**ASK)
+            await anext(one)
+            await anext(two)
+        await world.until(lambda: fake.open_connections == 0)
+        await one.aclose()
+        await two.aclose()
+
+    async def test_a_hook_that_fails(self, world, fake, server):
+        """A hook that raises costs no connection."""
+        fake.completions.say(SAID, times=None)
+
+        def hook(event):
+            if event.url.endswith("completions"):
+                raise ZeroDivisionError
+
+        async with world.client(server, max_connections=1, timeouts=Timeouts(pool=0.5), on_event=hook) as client:
+            for _ in range(3):
+                try:
+                    assert TEXT == (await client.completions.stream(**ASK).result()).text
+                except ZeroDivisionError:
+                    continue
+
+
+class TestThreads:
+    """What only the blocking client can do."""
+
+    def test_closing_from_another_thread(self, fake, server):
+        """A read that waits ends when another thread closes the stream, and the connection is given back."""
+        world = WORLDS["sync"]
+
+        async def scenario():
+            fake.completions.stall(60, after_events=3, text=SAID)
+            fake.completions.say(SAID)
+            async with world.client(server, max_connections=1, timeouts=Timeouts(pool=5)) as client:
+                stream = client.it.completions.stream(**ASK)
+                got = []
+                reader = threading.Thread(target=lambda: got.extend(chunk.text for chunk in stream))
+                reader.start()
+                await world.until(lambda: SAID[1] in got)
+                stream.close()
+                reader.join(5)
+                assert not reader.is_alive()
+                assert "".join(SAID[:2]) == "".join(got) == stream.completion.text
+                assert SAID == await texts(client.completions.stream(**ASK))
+
+        world.run(scenario)
+
+    def test_closing_while_it_flows(self, fake, server):
+        """Closing at any moment ends the reader, and never disturbs the streams that follow on the same connection."""
+        world = WORLDS["sync"]
+
+        async def scenario():
+            fake.completions.say(["more "] * 200, every=0.0005, times=None)
+            async with world.client(server, max_connections=1, retry=ONCE, timeouts=Timeouts(pool=5)) as client:
+                for number in range(60):
+                    stream = client.it.completions.stream(**ASK)
+                    failures = []
+
+                    def read(stream=stream, failures=failures):
+                        try:
+                            for _ in stream:
+                                pass
+                        except BaseException as error:
+                            failures.append(error)
+
+                    reader = threading.Thread(target=read)
+                    reader.start()
+                    time.sleep(number * 0.002)
+                    stream.close()
+                    reader.join(5)
+                    assert not reader.is_alive()
+                    assert [] == failures
+
+        world.run(scenario)
+
+    def test_one_client_in_many_threads(self, fake, server):
+        """Streams in many threads share one client and one token."""
+        world = WORLDS["sync"]
+
+        async def scenario():
+            fake.completions.say(SAID, every=0.001, times=None)
+            async with world.client(server, max_connections=8) as client:
+
+                async def one():
+                    return [(await client.completions.stream(**ASK).result()).text for _ in range(5)]
+
+                assert [[TEXT] * 5] * 8 == await world.together(*[one] * 8)
+
+        world.run(scenario)
+        assert 1 == len(fake.issued_tokens)
+        assert fake.connections <= 8
