@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import gc
 import inspect
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,9 @@ def teardown(namespace: dict[str, Any]) -> None:
     loop.close()
     for leave in namespace[AFTERWARDS]:
         leave()
+    # What a page leaves open is told now, and not to the next one.
+    namespace.clear()
+    gc.collect()
 
 
 EXAMPLES = Sybil(
