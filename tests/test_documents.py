@@ -126,6 +126,13 @@ class TestReference:
 
         assert set(genesys_stream.__all__) - documented == set()
 
+    def test_every_name_at_the_door_is_in_the_typed_program(self):
+        """In tests/typing/api.py; of the exceptions, those that have fields of their own."""
+        program = read("tests/typing/api.py")
+        plain = {name for name in genesys_stream.__all__ if is_plain_exception(getattr(genesys_stream, name))}
+
+        assert {name for name in genesys_stream.__all__ if not re.search(rf"\b{name}\b", program)} <= plain
+
     def test_every_name_of_the_fake_is_documented(self):
         """In docs/reference/testing.md."""
         assert set(testing.__all__) - documented_names("genesys_stream.testing") == set()
@@ -170,6 +177,10 @@ def documented_names(module: str) -> set[str]:
             else:
                 found.add(name if name.startswith("genesys_stream.") else current + name)
     return {name.removeprefix(module + ".") for name in found if name.startswith(module + ".")}
+
+
+def is_plain_exception(value: Any) -> bool:
+    return inspect.isclass(value) and issubclass(value, Exception) and "Attributes:" not in (value.__doc__ or "")
 
 
 def seconds(cell: str) -> float | None:

@@ -1,0 +1,434 @@
+"""The public API as users write it: never run, only checked, by mypy and by pyright."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+from typing import Any
+
+import httpx
+from attrs import frozen
+from typing_extensions import assert_type
+
+import genesys_stream
+from genesys_stream import (
+    COMPLETIONS_PATH,
+    PUSH_PATH,
+    AmbiguousDelivery,
+    AsyncClient,
+    AsyncCompletions,
+    AsyncCompletionStream,
+    AsyncPushClient,
+    AsyncPushSink,
+    Batch,
+    Choice,
+    ChunkChoice,
+    Client,
+    ClientCredentials,
+    Coalescer,
+    Completion,
+    CompletionAccumulator,
+    CompletionChunk,
+    CompletionOptions,
+    Completions,
+    CompletionStream,
+    Delivery,
+    Delta,
+    Envelope,
+    EventDecoder,
+    EventTooLarge,
+    Exchange,
+    FunctionCall,
+    GenesysStreamError,
+    InvalidArgument,
+    LearnsFromDelivery,
+    MalformedEvent,
+    Message,
+    ParseError,
+    PassThrough,
+    PushClient,
+    PushReceipt,
+    PushSink,
+    RateLimited,
+    RelayReport,
+    Retry,
+    Sentence,
+    ServerSentEvent,
+    Sink,
+    StatusError,
+    StreamAssembler,
+    TextBuffer,
+    TimeoutExpired,
+    Timeouts,
+    TimeSize,
+    Timing,
+    ToolCall,
+    Undelivered,
+    UnexpectedContent,
+    Usage,
+    relay,
+)
+from genesys_stream.testing import Cut, Entry, FakeGenesys, FakeServer, Say
+
+assert_type(genesys_stream.__version__, str)
+paths: tuple[str, str] = (COMPLETIONS_PATH, PUSH_PATH)
+
+QUESTION = [{"role": "user", "content": "Hi"}]
+
+
+# Clients.
+
+
+def on_event(event: object) -> None:
+    if isinstance(event, Exchange):
+        assert_type(event.status, int | None)
+        assert_type(event.seconds, float)
+        assert_type(event.correlation_id, str)
+
+
+def make_clients(http: httpx.Client, async_http: httpx.AsyncClient) -> None:
+    session = ClientCredentials("id", "secret", region="eu-west-1", scopes=["a"], retry=Retry(attempts=2))
+    Client("id", "secret")
+    Client("id", "secret", region="eu-west-1", timeouts=Timeouts(total=None), retry=Retry(jitter=lambda bound: bound))
+    Client(access_token="token", base_url="https://llm.example.com", completions_path="/v1/chat/completions")
+    Client(credentials=session, http_client=http, headers={"X-Team": "support"}, on_event=on_event)
+    Client("id", "secret", base_url="https://a", login_url="https://b", push_path="/push", max_connections=10)
+    AsyncClient(credentials=session, http_client=async_http, max_event_bytes=1024, allow_insecure_http=True)
+    httpx.Client(auth=session)
+    httpx.AsyncClient(auth=session)
+    assert_type(Client.from_env(), Client)
+    assert_type(AsyncClient.from_env(region="eu-west-1"), AsyncClient)
+
+
+def use_client() -> None:
+    with Client.from_env() as client:
+        assert_type(client, Client)
+        assert_type(client.completions, Completions)
+        assert_type(client.push, PushClient)
+        assert_type(client.with_options(timeouts=Timeouts(push=1.0), headers={"a": "b"}), Client)
+        client.close()
+
+
+async def use_async_client() -> None:
+    async with AsyncClient.from_env() as client:
+        assert_type(client, AsyncClient)
+        assert_type(client.completions, AsyncCompletions)
+        assert_type(client.push, AsyncPushClient)
+        assert_type(client.with_options(retry=Retry(), on_event=print), AsyncClient)
+        await client.aclose()
+
+
+class MyClient(Client):
+    """A subclass stays itself."""
+
+
+assert_type(MyClient.from_env().with_options(), MyClient)
+
+
+# Completions and streams.
+
+
+def ask(client: Client) -> None:
+    assert_type(client.completions.create(model="gpt-4o", messages=QUESTION), Completion)
+    messages: Sequence[Message | Mapping[str, object]] = [Message(role="system", content="Be brief."), *QUESTION]
+    stream = client.completions.stream(
+        model="gpt-4o",
+        messages=messages,
+        temperature=0.2,
+        max_tokens=100,
+        stop=["\n"],
+        n=2,
+        tools=[{"type": "function", "function": {"name": "f"}}],
+        tool_choice="auto",
+        response_format={"type": "json_object"},
+        stream_options={"include_usage": True},
+        extra_body={"safety_profile": "strict"},
+        extra_headers={"X-Team": "support"},
+        timeouts=Timeouts(first_token=5.0),
+        retry=Retry(attempts=1),
+    )
+    assert_type(stream, CompletionStream)
+    client.completions.stream(model="gpt-4o", messages=QUESTION, temprature=0.2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # misspelt
+    client.completions.stream("gpt-4o", QUESTION)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # names are required
+
+
+def options_of_ones_own(client: Client) -> None:
+    options: CompletionOptions = {"temperature": 0.0, "seed": 1}
+    client.completions.stream(model="gpt-4o", messages=QUESTION, **options)
+
+
+def read(stream: CompletionStream) -> None:
+    for chunk in stream:
+        assert_type(chunk, CompletionChunk)
+    for text in stream.text_stream:
+        assert_type(text, str)
+    with stream as same:
+        assert_type(same, CompletionStream)
+    assert_type(next(stream), CompletionChunk)
+    assert_type(stream.result(), Completion)
+    assert_type(stream.completion, Completion)
+    assert_type(stream.committed, bool)
+    assert_type(stream.status, int | None)
+    assert_type(stream.headers, Mapping[str, str])
+    assert_type(stream.request_id, str)
+    assert_type(stream.timing, Timing)
+    assert_type(stream.timing.first_token, float | None)
+    stream.close()
+
+
+async def ask_async(client: AsyncClient) -> None:
+    assert_type(await client.completions.create(model="gpt-4o", messages=QUESTION), Completion)
+    assert_type(client.completions.stream(model="gpt-4o", messages=QUESTION), AsyncCompletionStream)
+    async for chunk in client.completions.stream(model="gpt-4o", messages=QUESTION, temperature=None):
+        assert_type(chunk, CompletionChunk)
+
+
+async def read_async(stream: AsyncCompletionStream) -> None:
+    async for chunk in stream:
+        assert_type(chunk, CompletionChunk)
+    async for text in stream.text_stream:
+        assert_type(text, str)
+    async with stream as same:
+        assert_type(same, AsyncCompletionStream)
+    assert_type(await stream.result(), Completion)
+    assert_type(stream.completion, Completion)
+    assert_type(stream.committed, bool)
+    assert_type(stream.status, int | None)
+    assert_type(stream.headers, Mapping[str, str])
+    assert_type(stream.request_id, str)
+    assert_type(stream.timing, Timing)
+    await stream.aclose()
+
+
+def look_into(chunk: CompletionChunk, completion: Completion) -> None:
+    assert_type(chunk.text, str)
+    assert_type(chunk.choices, tuple[ChunkChoice, ...])
+    assert_type(chunk.choices[0].delta, Delta)
+    assert_type(chunk.choices[0].delta.tool_calls, tuple[ToolCall, ...])
+    assert_type(chunk.usage, Usage | None)
+    assert_type(chunk.finish_reason, str | None)
+    assert_type(CompletionChunk.of_text("Hi"), CompletionChunk)
+    assert_type(completion.text, str)
+    assert_type(completion.finish_reason, str | None)
+    assert_type(completion.choices, tuple[Choice, ...])
+    assert_type(completion.choices[0].message, Message)
+    assert_type(completion.usage, Usage | None)
+    for call in completion.choices[0].message.tool_calls or ():
+        assert_type(call.function, FunctionCall)
+        assert_type(call.function.arguments, str | None)
+
+
+@frozen
+class Article:
+    title: str
+    minutes: int = 1
+
+
+def parse(completion: Completion) -> None:
+    assert_type(completion.parse(Article), Article)
+    assert_type(completion.parse(list[Article]), list[Article])
+    assert_type(completion.parse(int), int)
+
+
+def machines(data: bytes, chunk: CompletionChunk) -> None:
+    decoder = EventDecoder(max_event_bytes=1024)
+    for event in decoder.feed(data):
+        assert_type(event, ServerSentEvent)
+        assert_type(event.data, str)
+        assert_type(event.retry, int | None)
+    decoder.close()
+    accumulator = CompletionAccumulator(n=2)
+    assert_type(accumulator.add(chunk), bool)
+    assert_type(accumulator.finished, bool)
+    assert_type(accumulator.completion, Completion)
+
+
+# Pushes and payloads.
+
+
+def send(client: PushClient) -> None:
+    receipt = client.send(["device"], "Title", "Body", {"k": "v"})
+    assert_type(receipt, PushReceipt)
+    assert_type(receipt.targets_count, int | None)
+    client.send(("device",), "Title", "Body", {"k": {"nested": 1}}, stringify=True, resend_lost=True, dry_run=True)
+    sink = client.to(
+        "device-1", "device-2", title="Title", body=lambda batch: f"{batch.seq}", data={"k": "v"}, ref="42"
+    )
+    assert_type(sink, PushSink)
+    assert_type(sink(Batch("text")), PushReceipt)
+    assert_type(sink.fit(Batch("text")), int)
+
+
+async def send_async(client: AsyncPushClient) -> None:
+    assert_type(await client.send(["device"], "Title", "Body"), PushReceipt)
+    sink = client.to("device", max_payload_bytes=2048, dry_run=True)
+    assert_type(sink, AsyncPushSink)
+    assert_type(await sink(Batch("text")), PushReceipt)
+
+
+def receive(payload: Mapping[str, str]) -> None:
+    assembler = StreamAssembler("01JD")
+    assert_type(assembler.receive(payload), bool)
+    assert_type(assembler.text, str)
+    assert_type(assembler.complete, bool)
+    assert_type(assembler.suspect, bool)
+    assert_type(assembler.total, int | None)
+    assert_type(assembler.missing, tuple[tuple[int, int], ...])
+
+
+def envelope(batch: Batch) -> None:
+    made = Envelope(["device"], title="Title", body="Body", data={}, ref="", mode="delta", max_payload_bytes=4096)
+    assert_type(made.encode(batch), bytes)
+    assert_type(made.fit(batch), int)
+    assert_type(batch.final, bool)
+
+
+# Coalescers.
+
+
+class OnePerDelta:
+    """A strategy with nothing but the four members."""
+
+    @property
+    def due(self) -> float | None:
+        return None
+
+    def feed(self, text: str, now: float) -> Sequence[Batch]:
+        return [Batch(text, "boundary", now, now)]
+
+    def tick(self, now: float) -> Sequence[Batch]:
+        return ()
+
+    def close(self, now: float) -> list[Batch]:
+        return []
+
+    def feedback(self, outcome: object, now: float) -> None:
+        return
+
+
+strategies: list[Coalescer] = [PassThrough(), TimeSize(), TimeSize(0.2, 500), Sentence(min_chars=20), OnePerDelta()]
+learner: LearnsFromDelivery = OnePerDelta()
+
+
+def buffer() -> None:
+    held = TextBuffer()
+    held.add("text", 0.0)
+    assert_type(held.take(held.settled(), "boundary"), Batch)
+    assert_type(held.drain(1.0, 500), list[Batch])
+    assert_type(held.first_at, float | None)
+    assert_type(len(held), int)
+
+
+# The relay takes the colour of its source.
+
+
+def to_a_function(batch: Batch) -> None:
+    print(batch.text)
+
+
+async def to_a_coroutine(batch: Batch) -> int:
+    return batch.seq
+
+
+def texts() -> Iterator[str]:
+    yield "text"
+
+
+async def async_texts() -> AsyncIterator[str]:
+    yield "text"
+
+
+def relay_it(client: Client) -> None:
+    stream = client.completions.stream(model="gpt-4o", messages=QUESTION)
+    assert_type(relay(stream, client.push.to("device")), RelayReport)
+    assert_type(relay(["any ", "strings"], to_a_function), RelayReport)
+    assert_type(relay(texts(), print), RelayReport)
+    gathered: list[Batch] = []
+    assert_type(relay([CompletionChunk.of_text("Hi")], gathered.append), RelayReport)
+    relay(
+        stream,
+        client.push.to("device"),
+        coalescer=OnePerDelta(),
+        stream_id="01JD",
+        retry=Retry(attempts=8),
+        give_up_after=60.0,
+        grace=1.0,
+        max_backlog_bytes=65536,
+        on_event=on_event,
+    )
+    relay(12, print)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]  # not iterable
+    relay(stream, "device")  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]  # not callable
+
+
+async def relay_it_async(client: AsyncClient) -> None:
+    stream = client.completions.stream(model="gpt-4o", messages=QUESTION)
+    assert_type(relay(stream, client.push.to("device")), Awaitable[RelayReport])
+    assert_type(await relay(stream, client.push.to("device"), coalescer=Sentence()), RelayReport)
+    assert_type(await relay(async_texts(), to_a_coroutine), RelayReport)
+    assert_type(await relay(async_texts(), to_a_function), RelayReport)
+
+
+sinks: list[Sink] = [to_a_function, to_a_coroutine, print]
+
+
+def account(report: RelayReport) -> None:
+    assert_type(report.completion, Completion)
+    assert_type(report.pushes, tuple[Delivery, ...])
+    assert_type(report.pushes[0].batch, Batch)
+    assert_type(report.pushes[0].receipt, object)
+    assert_type(report.undelivered, tuple[Undelivered, ...])
+    assert_type(report.undelivered[0].error, BaseException)
+    assert_type(report.delivered_text, str)
+    assert_type(report.state, str)
+    assert_type(report.held_seconds, float)
+    report.raise_for_undelivered()
+
+
+# Errors.
+
+
+def handle(client: Client) -> None:
+    try:
+        ask(client)
+    except RateLimited as error:
+        assert_type(error.retry_after, float | None)
+        assert_type(error.limit, Mapping[str, Any] | None)
+    except StatusError as error:
+        assert_type(error.status, int)
+        assert_type(error.code, str)
+        assert_type(error.correlation_id, str)
+        assert_type(error.body, bytes)
+    except UnexpectedContent as error:
+        assert_type(error.first_bytes, bytes)
+    except MalformedEvent as error:
+        assert_type(error.data, str)
+    except EventTooLarge as error:
+        assert_type(error.limit, int)
+    except AmbiguousDelivery as error:
+        assert_type(error.attempts, int)
+    except TimeoutExpired as error:
+        assert_type(error.seconds, float | None)
+    except InvalidArgument as error:
+        assert_type(error.argument, str)
+    except ParseError as error:
+        assert_type(error.fields, tuple[str, ...])
+    except GenesysStreamError as error:
+        assert_type(error.retryable, bool)
+        assert_type(error.partial, Completion | None)
+        assert_type(error.report, RelayReport | None)
+
+
+# The fake.
+
+
+def fake_it() -> None:
+    fake = FakeGenesys(token_interval=0.01, rate_limit=(300, 60.0))
+    fake.completions.say("Hello", Cut(3, "character"), every=0.1, times=None)
+    fake.completions.queue(Say(("Hel", "lo")))
+    fake.push.rate_limit(retry_after=1.5, times=2)
+    with fake.serve() as server:
+        assert_type(server, FakeServer)
+        assert_type(server.base_url, str)
+    assert_type(fake.diary, list[Entry])
+    with httpx.Client(transport=fake.transport) as http:
+        Client(**fake.client_options(), http_client=http)
+    httpx.AsyncClient(transport=fake.transport)
