@@ -193,6 +193,21 @@ def test_a_push_that_is_throttled_is_sent_again(run, credentials, fake):
     assert heard_by_the_phone(fake).text == result.report["text"]
 
 
+def test_a_phone_is_told_once_that_nothing_was_said(run, credentials, fake):
+    """With nothing to deliver there is nothing to be patient for; what was said is tried again as ever."""
+    fake.completions.fail(500)
+    fake.push.fail(503, times=2)
+    silent = run("relay", "--json", "Hi")
+    tries = len(fake.push.requests)
+    fake.completions.say("One")
+    spoken = run("relay", "--json", "Hi")
+
+    assert (silent.code, tries) == (5, 1)
+    assert spoken.code == 0
+    assert len(fake.push.requests) > tries + 1
+    assert spoken.report["held_seconds"] > 0
+
+
 def test_credentials_that_are_wrong_are_told_apart(run, credentials, environment):
     environment.setenv("GENESYSCLOUD_OAUTHCLIENT_SECRET", "wrong")
     secret = run("relay", "Hi")

@@ -15,6 +15,7 @@ from .._errors import GenesysStreamError
 from .._values import Delivery, RelayReport, Timeouts, Undelivered
 from ._codes import EPILOG, ExitCode
 from ._failures import Failure, code_of
+from ._modest import ModestSink
 from ._options import with_place, with_prompt, with_verbose
 from ._place import Connection, Place, connected, targets_of
 from ._strategies import Overheard, make_coalescer, strategies
@@ -66,7 +67,7 @@ def relay(
     captions: dict[str, Any] = {} if title is None else {"title": title}
     with connected(place) as connection:
         stream = connection.client.completions.stream(**question, timeouts=Timeouts(total=timeout))
-        sink = connection.client.push.to(*to, **captions, dry_run=dry_run)
+        sink = ModestSink(connection.client.push.to(*to, **captions, dry_run=dry_run))
         with view_for(as_json=as_json) as view:
             view.begin(connection.address, to, sandbox=place.sandbox)
             report, failure = _run(
