@@ -136,6 +136,8 @@ def _host_of(url: str) -> str:
         host, _ = parts.hostname or "", parts.port
     except ValueError:
         return ""
+    if not re.fullmatch(r"(\[[^\[\]]+\]|[^\[\]]+)(:[0-9]*)?", parts.netloc):
+        return ""
     return host if _as_address(host) or (_HOST_NAME.fullmatch(host) and not re.fullmatch(r"[0-9.]+", host)) else ""
 
 
