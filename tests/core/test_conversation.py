@@ -1,0 +1,226 @@
+"""What is sent again, after how long, and what ends the asking."""
+
+import pickle
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, strategies as st
+
+from genesys_stream import _errors
+from genesys_stream._core.conversation import Attempt, Patience, Retry, ask, certainly_not_sent
+from genesys_stream._core.exchange import Reply, Request
+
+REQUEST = Request("POST", "https://api.mypurecloud.com/x")
+OK = Reply(200)
+REFUSED = Reply(401, token="old")
+PROMPT = Retry(jitter=lambda bound: bound)
+
+
+def reply(status, retry_after=None):
+    return Reply(status, {} if retry_after is None else {"retry-after": retry_after})
+
+
+def hold(conversation, *outcomes):
+    """Hold a conversation; returns its attempts, and its value or what it raised."""
+    attempts = [next(conversation)]
+    for index, outcome in enumerate(outcomes):
+        try:
+            attempts.append(conversation.send(outcome))
+        except StopIteration as done:
+            assert index == len(outcomes) - 1
+            return attempts, done.value
+        except _errors.GenesysStreamError as error:
+            assert index == len(outcomes) - 1
+            return attempts, error
+    conversation.close()
+    return attempts, None
+
+
+def asking(*outcomes, retry=PROMPT, reauthorise=True, **options):
+    return hold(ask(REQUEST, Patience(retry), reauthorise=reauthorise, **options), *outcomes)
+
+
+NOT_SENT = [_errors.ConnectFailed("x"), _errors.PoolExhausted("x")]
+LOST = [_errors.ConnectionLost("x"), _errors.TransportIdleTimeout("x"), _errors.StreamTruncated("x")]
+
+
+class TestAsk:
+    def test_success(self):
+        """A success ends it."""
+        assert asking(OK) == ([Attempt(REQUEST)], OK)
+
+    def test_after(self):
+        """The first attempt may have to wait."""
+        assert asking(after=3.0)[0] == [Attempt(REQUEST, 3.0)]
+
+    @pytest.mark.parametrize("outcome", [*map(reply, [429, 502, 503, 504]), *NOT_SENT, *LOST])
+    def test_retried(self, outcome):
+        """429, 502, 503, 504, connections that were not made, and lost answers are tried again."""
+        attempts, value = asking(outcome, OK)
+
+        assert value is OK
+        assert [attempt.after for attempt in attempts] == [0.0, 0.5]
+
+    @pytest.mark.parametrize("status", [*range(300, 429), *range(430, 502), 505, 529, 599, 999])
+    def test_final(self, status):
+        """No other status is."""
+        attempts, error = asking(Reply(status))
+
+        assert (len(attempts), status) == (1, error.status)
+
+    def test_spent(self):
+        """Patience ends after as many attempts as were granted, with the last error."""
+        attempts, error = asking(reply(503), reply(502), reply(503), reply(504))
+
+        assert [attempt.after for attempt in attempts] == [0.0, 0.5, 1.0, 2.0]
+        assert type(error) is _errors.GatewayTimeout
+
+    @pytest.mark.parametrize("outcome", LOST)
+    def test_lost_is_final(self, outcome):
+        """A lost answer ends it where nothing may be sent twice."""
+        attempts, error = asking(outcome, repeat_lost=False)
+
+        assert (len(attempts), outcome) == (1, error)
+
+    @pytest.mark.parametrize("outcome", NOT_SENT)
+    def test_not_sent_is_not_lost(self, outcome):
+        """What was never sent is no lost answer."""
+        assert asking(outcome, OK, repeat_lost=False)[1] is OK
+
+    @pytest.mark.parametrize("repeat_lost", [True, False])
+    def test_deadline_is_final(self, repeat_lost):
+        """When the time is over, nothing is tried again."""
+        deadline = _errors.DeadlineExceeded("x")
+
+        assert asking(deadline, repeat_lost=repeat_lost)[1] is deadline
+        assert asking(reply(429), deadline, repeat_lost=repeat_lost)[1] is deadline
+
+    def test_counts(self):
+        """Attempts are counted, and those that follow a lost answer apart."""
+        patience = Patience(PROMPT)
+
+        hold(ask(REQUEST, patience, reauthorise=True), LOST[0], REFUSED, reply(503), OK)
+
+        assert (patience.attempts, patience.resent) == (4, 1)
+
+
+class TestReauthorisation:
+    def test_once(self):
+        """A refused token is replaced at once, and named, so that nobody uses it again."""
+        attempts, value = asking(REFUSED, OK)
+
+        assert attempts == [Attempt(REQUEST), Attempt(REQUEST, 0.0, "old")]
+        assert value is OK
+
+    def test_never_a_loop(self):
+        """The second 401 of a call is final, whatever came between."""
+        attempts, error = asking(REFUSED, reply(503), Reply(401, token="new"))
+
+        assert [attempt.refused for attempt in attempts] == [None, "old", None]
+        assert type(error) is _errors.AuthenticationError
+
+    @pytest.mark.parametrize(
+        ("outcome", "reauthorise"), [(REFUSED, False), (Reply(401), True), (Reply(403, token="old"), True)]
+    )
+    def test_not_possible(self, outcome, reauthorise):
+        """A token that the caller brought, or none at all, cannot be replaced, and a 403 is no matter of tokens."""
+        attempts, error = asking(outcome, reauthorise=reauthorise)
+
+        assert (len(attempts), outcome.status) == (1, error.status)
+
+    def test_costs_no_patience(self):
+        """It is none of the attempts that patience counts."""
+        assert asking(REFUSED, OK, retry=Retry(attempts=1))[1] is OK
+
+    def test_repr(self):
+        """The refused token is not in the attempt's repr."""
+        assert "old" not in repr(Attempt(REQUEST, 0.0, "old"))
+
+
+class TestWaits:
+    @given(
+        st.integers(1, 12),
+        st.floats(0, 10),
+        st.floats(0, 100),
+        st.floats(0, 1),
+    )
+    def test_full_jitter(self, attempts, first, longest, share):
+        """Any wait is drawn from a bound that doubles up to the longest one."""
+        bounds = []
+
+        def jitter(bound):
+            bounds.append(bound)
+            return bound * share
+
+        retry = Retry(attempts=attempts, first_wait=first, longest_wait=longest, jitter=jitter)
+        made, error = asking(*[reply(503)] * attempts, retry=retry)
+
+        assert (attempts, 503) == (len(made), error.status)
+        assert [attempt.after for attempt in made] == [0.0, *(bound * share for bound in bounds)]
+        assert all(bound <= longest or bound == first for bound in bounds)
+        assert all(later == pytest.approx(min(longest, earlier * 2)) for earlier, later in pairwise(bounds))
+
+    @given(st.data())
+    def test_default_jitter(self, data):
+        """By default a wait lies anywhere between nothing and its bound."""
+        (_, attempt), _ = asking(reply(429), retry=Retry(first_wait=2.0))
+
+        assert 0 <= attempt.after <= 2.0
+
+    @pytest.mark.parametrize(
+        ("asked", "longest", "after"),
+        [("42", 180, 42.5), ("180", 180, 180.5), ("0", 180, 0.5), ("0.25", 1, 0.75), ("9999", float("inf"), 9999.5)],
+    )
+    def test_retry_after(self, asked, longest, after):
+        """The wait that the service asks for comes before our own, so that not all come back at the same moment."""
+        attempts, _ = asking(
+            reply(429, asked), OK, retry=Retry(longest_retry_after=longest, jitter=lambda bound: bound)
+        )
+
+        assert after == attempts[1].after
+
+    @pytest.mark.parametrize(("asked", "longest"), [("181", 180), ("180.1", 180), ("1", 0), ("9" * 400, 1e300)])
+    def test_too_long(self, asked, longest):
+        """A longer wait than we would wait out ends the call at once."""
+        attempts, error = asking(reply(429, asked), retry=Retry(longest_retry_after=longest))
+
+        assert (len(attempts), error.retry_after) == (1, float(asked))
+
+
+class TestRetry:
+    @pytest.mark.parametrize("field", ["first_wait", "longest_wait", "longest_retry_after"])
+    @pytest.mark.parametrize("value", [-1, -0.1, float("nan"), "3", None, True])
+    def test_waits(self, field, value):
+        """A wait is a number of seconds that is not negative."""
+        with pytest.raises(_errors.InvalidArgument) as caught:
+            Retry(**{field: value})
+
+        assert field == caught.value.argument
+
+    @pytest.mark.parametrize("value", [0, -1, 1.5, "3", None, True])
+    def test_attempts(self, value):
+        """Something is sent at least once."""
+        with pytest.raises(_errors.InvalidArgument, match="attempts must be a whole number from 1"):
+            Retry(attempts=value)
+
+    def test_jitter(self):
+        """Jitter is something to call."""
+        with pytest.raises(_errors.InvalidArgument, match="jitter"):
+            Retry(jitter=0.5)
+
+    def test_pickles(self):
+        """Patience can be sent to another process."""
+        assert pickle.loads(pickle.dumps(Retry(attempts=7))) == Retry(attempts=7)
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        *((error, True) for error in NOT_SENT),
+        *((error, False) for error in LOST),
+        (_errors.DeadlineExceeded("x"), True),
+    ],
+)
+def test_certainly_not_sent(error, expected):
+    """Only what failed before the sending is certain not to have been received."""
+    assert expected is certainly_not_sent(error)
