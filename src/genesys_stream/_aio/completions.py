@@ -23,6 +23,9 @@ from .shield import Unhooked
 DRAIN_SECONDS = 0.05
 """How long to wait for the end of a body whose meaning is complete, so that its connection can be used again."""
 
+LATE_SECONDS = 0.25
+"""How long a read may take though a clock ran out while nobody read: what came meanwhile is in the socket already."""
+
 
 class AsyncCompletionStream:
     """A completion that is being said: an async iterator of chunks, and an async context manager.
@@ -85,7 +88,8 @@ class AsyncCompletionStream:
         await self.aclose()
 
     def __del__(self) -> None:
-        self._let_go()
+        if getattr(self, "_give_back_later", None) is not None:
+            self._let_go()
 
     @property
     def text_stream(self) -> AsyncIterator[str]:
@@ -173,12 +177,11 @@ class AsyncCompletionStream:
         with closing(reading.opening()) as conversation:
             attempt, reply = step(lambda: next(conversation))
             while attempt is not None:
-                due = reading.due
                 try:
                     outcome, response = await self._session.exchange(
                         attempt,
                         self._settings,
-                        until=due,
+                        until=reading.due,
                         answer_within=self._settings.timeouts.transport_idle,
                         keep=True,
                     )
@@ -203,9 +206,9 @@ class AsyncCompletionStream:
         piece: bytes | None = b""
         due = reading.due
         try:
-            with anyio.CancelScope(deadline=float("inf") if due is None else due):
+            with anyio.CancelScope(deadline=float("inf") if due is None else max(due, clock() + LATE_SECONDS)):
                 piece = await self._next_piece()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - the HTTP library's, of which we make ours
             now = clock()
             if not reading.expire(now):
                 self._ready.extend(reading.lost(failure(error), now))
@@ -243,9 +246,10 @@ class AsyncCompletionStream:
 
     def _let_go(self) -> None:
         """Give the connection back from where nothing can be awaited."""
-        give_back, self._give_back_later = getattr(self, "_give_back_later", None), None
+        self._closed = True
+        self._ready.clear()
+        give_back, self._give_back_later = self._give_back_later, None
         if give_back is not None:
-            self._closed = True
             self._response = None
             give_back()
 
@@ -259,8 +263,9 @@ class _Loop:
     def __aiter__(self) -> Self:
         return self
 
-    def __anext__(self) -> Any:
-        return self._stream.__anext__()
+    async def __anext__(self) -> CompletionChunk:
+        # Awaited here, so that the loop lives as long as it waits.
+        return await self._stream.__anext__()
 
     def __del__(self) -> None:
         self._stream._let_go()

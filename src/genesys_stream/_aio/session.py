@@ -12,8 +12,9 @@ import httpx
 from .. import _errors
 from .._auth import ClientCredentials, Flight
 from .._core.conversation import Attempt, Conversation, Outcome
+from .._core.exchange import Request
 from .._http import Body, exchanged, failure, headers_of, limits, phases, reply_of, shared_tls, shortest, step
-from .shield import Reaper, Unhooked
+from .shield import Reaper, Trace, Unhooked
 
 if TYPE_CHECKING:
     from .._core.settings import Settings
@@ -46,7 +47,7 @@ class Session:
 
     async def aclose(self) -> None:
         """Close the HTTP client, if it is our own."""
-        await self.reaper.settle()
+        await self.reaper.settle(cancel=self._owns)
         if self._owns:
             await self.reaper.close(self.http.aclose)
 
@@ -90,28 +91,37 @@ class Session:
             return _errors.DeadlineExceeded("the call was not over in time", seconds=settings.timeouts.total), None
         timeout = phases(settings.timeouts, left, headers=answer_within)
         started = clock()
-        response = None
+        response: Any = None
         try:
-            sent = self.http.build_request(
-                request.method,
-                request.url,
-                headers=headers_of(request, token, settings.headers),
-                content=request.content,
-                extensions={"timeout": timeout},
-            )
-            response = await self.reaper.open(
-                lambda: self.http.send(sent, stream=True, auth=None, follow_redirects=False), _close,
-            )
+            response = await self.reaper.open(lambda trace: self._send(request, token, settings, timeout, trace), _close)
             if keep and response.is_success:
                 timeout["read"] = settings.timeouts.transport_idle
                 outcome: Outcome = reply_of(response, b"", token)
             else:
-                outcome = reply_of(response, await self._read(response), token)
-                response = None
-        except Exception as error:
+                given, response = response, None
+                outcome = reply_of(given, await self._read(given), token)
+        except Exception as error:  # noqa: BLE001 - the HTTP library's, of which we make ours
             outcome, response = failure(error), None
-        exchanged(_log, settings, attempt, outcome, clock() - started)
+        try:
+            exchanged(_log, settings, attempt, outcome, clock() - started)
+        except BaseException:
+            # The hook's.
+            if response is not None:
+                await self.reaper.close(response.aclose)
+            raise
         return outcome, response
+
+    async def _send(
+        self, request: Request, token: str | None, settings: Settings, timeout: dict[str, float | None], trace: Trace
+    ) -> Any:
+        sent = self.http.build_request(
+            request.method,
+            request.url,
+            headers=headers_of(request, token, settings.headers),
+            content=request.content,
+            extensions={"timeout": timeout, "trace": trace},
+        )
+        return await self.http.send(sent, stream=True, auth=None, follow_redirects=False)
 
     async def _token(self, attempt: Attempt, settings: Settings) -> str | None:
         if self._credentials is None:

@@ -1,118 +1,201 @@
 """What must not be cancelled half-way, and what must not be left to the garbage collector.
 
-httpx 0.28 loses a connection of its pool when the task that opens or closes a response is cancelled natively by
-asyncio (encode/httpcore#1093); anyio's shields do not stop such a cancellation.
-So on asyncio these steps run in tasks of their own, and whoever is cancelled meanwhile leaves the rest to them.
-Under trio a cancellation comes only through scopes, and a shielded scope is enough.
+httpx 0.28 loses a connection of its pool when the task that opens or closes a response is cancelled at the wrong moment
+(encode/httpcore#1093): natively by asyncio, which anyio's shields do not stop, nearly anywhere; through cancel scopes
+between the connection that was made and the request that goes out on it.
+So these steps run in tasks of their own, and whoever is cancelled meanwhile leaves the rest to them.
 """
 
 from __future__ import annotations
 
+import asyncio
+import contextvars
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import Any, TypeVar
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
 
 import anyio
-import sniffio
+
+from .. import _errors
 
 T = TypeVar("T")
+Step = Callable[[], Awaitable[object]]
+Trace = Callable[[str, Any], Coroutine[Any, Any, None]]
 
 
 def on_asyncio() -> bool:
-    """Whether this is asyncio, and not trio."""
-    return sniffio.current_async_library() == "asyncio"
+    """Whether this is a task of asyncio, and not of trio."""
+    try:
+        return asyncio.current_task() is not None
+    except RuntimeError:
+        return False
+
+
+def _here() -> Any:
+    """The event loop that this is."""
+    if on_asyncio():
+        return asyncio.get_running_loop()
+    import trio
+
+    return trio.lowlevel.current_trio_token()
+
+
+class _Opening(Generic[T]):
+    """A response that is being opened, in a task of its own.
+
+    It is cancelled only while it waits for the headers, where httpx knows what to do.
+    Every other phase is short, or has a timeout of its own.
+    """
+
+    def __init__(self, make: Callable[[Trace], Awaitable[T]], give_back: Callable[[T], Awaitable[object]]) -> None:
+        self.scope = anyio.CancelScope()
+        self.done = anyio.Event()
+        self.made: list[T] = []
+        self.error: Exception | None = None
+        self._make = make
+        self._give_back = give_back
+        self._abandoned = False
+        self._waiting = False
+
+    async def run(self) -> None:
+        """Open it, and give it back if nobody wants it any more."""
+        try:
+            with self.scope:
+                self.made.append(await self._make(self._trace))
+        except Exception as error:  # noqa: BLE001 - it is raised where the response is waited for
+            self.error = error
+        finally:
+            self.done.set()
+        if self._abandoned:
+            await self.give_back()
+
+    async def give_back(self) -> None:
+        """Close what was opened."""
+        while self.made:
+            await self._give_back(self.made.pop())
+
+    async def _trace(self, name: str, _: Any) -> None:
+        """Hear from the HTTP library what it is doing."""
+        self._waiting = name.endswith("receive_response_headers.started")
+        if self._waiting and self._abandoned:
+            self.scope.cancel()
+
+    def abandon(self) -> None:
+        """Take note that nobody waits for it any more."""
+        self._abandoned = True
+        if self._waiting:
+            self.scope.cancel()
 
 
 class Reaper:
-    """Keeps the tasks that finish what a cancelled caller began."""
+    """Keeps the tasks that open and close responses, and finish what a cancelled caller began."""
 
     def __init__(self) -> None:
-        self._tasks: set[Any] = set()
+        self._openings: set[_Opening[Any]] = set()
+        self._pending: dict[anyio.Event, Any] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def open(self, make: Callable[[], Coroutine[Any, Any, T]], give_back: Callable[[T], Coroutine[Any, Any, None]]) -> T:
-        """Await `make()`; if the caller is cancelled meanwhile, what it makes is given back when it is there."""
-        if not on_asyncio():
-            return await make()
-        import asyncio
+    async def open(self, make: Callable[[Trace], Awaitable[T]], give_back: Callable[[T], Awaitable[object]]) -> T:
+        """Await `make(trace)`; if the caller is cancelled meanwhile, what it makes is given back.
 
-        task = self._keep(asyncio.ensure_future(make()))
+        Raises:
+            StreamStateError: The client was closed meanwhile.
+        """
+        opening = _Opening(make, give_back)
+        self._openings.add(opening)
+        self._start(opening.run)
         try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            self._keep(asyncio.ensure_future(_give_back(task, give_back)))
+            await opening.done.wait()
+        except BaseException:
+            opening.abandon()
+            if opening.done.is_set():
+                self._start(opening.give_back)
             raise
+        finally:
+            self._openings.discard(opening)
+        if opening.made:
+            return opening.made.pop()
+        error, opening.error = opening.error, None
+        try:
+            raise error or _errors.StreamStateError("the client was closed while the request was under way")
+        finally:
+            # Its traceback leads here, and would keep both alive until the garbage collector comes.
+            del error, opening
 
-    async def close(self, step: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Await `step()` to its end, even if the caller is cancelled meanwhile."""
-        if not on_asyncio():
-            with anyio.CancelScope(shield=True):
-                await step()
-            return
-        import asyncio
+    async def close(self, step: Step) -> None:
+        """Await `step()` to its end, even if the caller is cancelled meanwhile; what it raises is of no use to anybody."""
+        with anyio.CancelScope(shield=True):
+            if on_asyncio():
+                await self._start(step).wait()
+            else:
+                with suppress(Exception):
+                    await step()
 
-        await asyncio.shield(self._keep(asyncio.ensure_future(step())))
-
-    def later(self, step: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
+    def later(self, step: Step) -> Callable[[], None]:
         """Make a function for a finaliser, which may run in any thread: it has `step()` awaited on this event loop."""
         if on_asyncio():
-            import asyncio
-
             loop = asyncio.get_running_loop()
 
-            def start() -> None:
-                self._keep(asyncio.ensure_future(step()))
-
             def schedule() -> None:
-                if not loop.is_closed():
-                    loop.call_soon_threadsafe(start)
+                # If the event loop has ended, its sockets have ended with it.
+                with suppress(RuntimeError):
+                    loop.call_soon_threadsafe(self._start, step, loop)
 
             return schedule
         import trio
 
         token = trio.lowlevel.current_trio_token()
 
-        async def shielded() -> None:
-            with trio.CancelScope(shield=True):
-                await step()
-
         def schedule_on_trio() -> None:
-            try:
-                token.run_sync_soon(trio.lowlevel.spawn_system_task, shielded)
-            except trio.RunFinishedError:
-                # The event loop has ended, and its sockets with it.
-                return
+            # As above.
+            with suppress(trio.RunFinishedError):
+                token.run_sync_soon(self._start, step, token)
 
         return schedule_on_trio
 
-    async def settle(self) -> None:
-        """Cancel what is still being opened, and wait until all is given back."""
-        if not self._tasks:
-            return
-        import asyncio
+    async def settle(self, *, cancel: bool) -> None:
+        """Wait until all is given back.
 
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        Args:
+            cancel: Whether to cancel what is still being opened, because its connections are closed in a moment.
+        """
+        if cancel:
+            for opening in tuple(self._openings):
+                opening.scope.cancel()
+        here = _here()
+        with anyio.CancelScope(shield=True):
+            for done, where in tuple(self._pending.items()):
+                if where is here and (cancel or not any(opening.done is done for opening in self._openings)):
+                    await done.wait()
 
-    def _keep(self, task: Any) -> Any:
-        self._tasks.add(task)
-        task.add_done_callback(self._forget)
-        return task
+    def _start(self, step: Step, where: Any = None) -> anyio.Event:
+        """Have `step()` awaited in a task of its own; returns what is set at its end."""
+        done = anyio.Event()
+        where = where or _here()
+        self._pending[done] = where
 
-    def _forget(self, task: Any) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            # Looked at, so that an error that nobody waits for any more is not complained about.
-            task.exception()
+        async def run() -> None:
+            try:
+                with suppress(Exception):
+                    await step()
+            finally:
+                self._pending.pop(done, None)
+                done.set()
 
+        if isinstance(where, asyncio.AbstractEventLoop):
+            task = where.create_task(run())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return done
+        import trio
 
-async def _give_back(task: Any, give_back: Callable[[T], Coroutine[Any, Any, None]]) -> None:
-    import asyncio
+        async def shielded() -> None:
+            with trio.CancelScope(shield=True):
+                await run()
 
-    await asyncio.wait([task])
-    if not task.cancelled() and task.exception() is None:
-        await give_back(task.result())
+        trio.lowlevel.spawn_system_task(shielded, context=contextvars.copy_context())
+        return done
 
 
 class Unhooked(Awaitable[T]):
@@ -121,7 +204,7 @@ class Unhooked(Awaitable[T]):
     An HTTP response is read through four async generators, one inside the other.
     Only the outermost can be closed from outside; the event loops' finalisers would complain of the others, or close
     them in a task of their own.
-    Once the response is closed they have nothing left to wait for, and can simply be dropped.
+    Whoever reads closes the response instead, so they have nothing to do when they are dropped.
     """
 
     def __init__(self, make: Callable[[], Awaitable[T]]) -> None:
@@ -129,7 +212,7 @@ class Unhooked(Awaitable[T]):
 
     def __await__(self) -> Generator[Any, Any, T]:
         hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(None, None)
+        sys.set_asyncgen_hooks(firstiter=None, finalizer=_let_die)
         try:
             steps = self._make().__await__()
             # All four are started before the innermost waits for the network.
@@ -142,10 +225,14 @@ class Unhooked(Awaitable[T]):
             try:
                 sent = yield pending
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is for the inner awaitable
-                advance = lambda error=error: steps.throw(error)  # type: ignore[misc]  # noqa: E731 - one of two ways on
+                advance = lambda error=error: steps.throw(error)  # noqa: E731 - one of two ways on
             else:
-                advance = lambda sent=sent: steps.send(sent)  # type: ignore[misc]  # noqa: E731 - the other
+                advance = lambda sent=sent: steps.send(sent)  # noqa: E731 - the other
             try:
                 pending = advance()
             except StopIteration as done:
                 return done.value  # type: ignore[no-any-return]  # as above
+
+
+def _let_die(_: object) -> None:
+    """Finalise an async generator by doing nothing: without a finaliser it would be closed, and would want to await."""

@@ -87,6 +87,7 @@ class Session:
             return _errors.DeadlineExceeded("the call was not over in time", seconds=settings.timeouts.total), None
         timeout = phases(settings.timeouts, left, headers=answer_within)
         started = clock()
+        response: Any = None
         try:
             sent = self.http.build_request(
                 request.method,
@@ -100,11 +101,17 @@ class Session:
                 timeout["read"] = settings.timeouts.transport_idle
                 outcome: Outcome = reply_of(response, b"", token)
             else:
-                outcome = reply_of(response, _read(response), token)
-                response = None
-        except Exception as error:
+                given, response = response, None
+                outcome = reply_of(given, _read(given), token)
+        except Exception as error:  # noqa: BLE001 - the HTTP library's, of which we make ours
             outcome, response = failure(error), None
-        exchanged(_log, settings, attempt, outcome, clock() - started)
+        try:
+            exchanged(_log, settings, attempt, outcome, clock() - started)
+        except BaseException:
+            # The hook's.
+            if response is not None:
+                response.close()
+            raise
         return outcome, response
 
     def _token(self, attempt: Attempt, settings: Settings, until: float | None) -> str | None:
