@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from importlib import metadata
 from typing import Any
 
@@ -29,7 +30,6 @@ myst_heading_anchors = 3
 # Types live in the signature only, short names, one parameter to a line where they are many.
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-autodoc_preserve_defaults = True
 autodoc_member_order = "bysource"
 autoclass_content = "class"
 python_use_unqualified_type_names = True
@@ -57,11 +57,14 @@ MADE_FOR_YOU = {
 }
 
 
-def hide_constructors(
+def tidy_signatures(
     app: Sphinx, what: str, name: str, obj: object, options: object, signature: str | None, returns: str | None
-) -> tuple[str, None] | None:
-    """Leave out the arguments of what users do not construct."""
-    return ("", None) if what == "class" and name.rpartition(".")[2] in MADE_FOR_YOU else None
+) -> tuple[str | None, str | None]:
+    """Leave out the arguments of what users do not construct, and what defaults look like in memory."""
+    if what == "class" and name.rpartition(".")[2] in MADE_FOR_YOU:
+        return "", None
+    tidy = re.sub(r"<function (\w+)( at 0x[0-9a-f]+)?>", r"\1", signature or "").replace("NOTHING", "...")
+    return tidy or None, returns
 
 
 def hide_arguments(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
@@ -85,5 +88,5 @@ def find_at_the_door(app: Sphinx, env: BuildEnvironment, node: pending_xref, con
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("missing-reference", find_at_the_door)
-    app.connect("autodoc-process-signature", hide_constructors)
+    app.connect("autodoc-process-signature", tidy_signatures)
     app.connect("autodoc-process-docstring", hide_arguments, priority=400)  # before napoleon reads them
