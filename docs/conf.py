@@ -63,7 +63,7 @@ def tidy_signatures(
     """Leave out the arguments of what users do not construct, and what defaults look like in memory."""
     if what == "class" and name.rpartition(".")[2] in MADE_FOR_YOU:
         return "", None
-    tidy = re.sub(r"<function (\w+)( at 0x[0-9a-f]+)?>", r"\1", signature or "").replace("NOTHING", "...")
+    tidy = re.sub(r"<(?:built-in )?function (\w+)( at 0x[0-9a-f]+)?>", r"\1", signature or "").replace("NOTHING", "...")
     return tidy or None, returns
 
 
