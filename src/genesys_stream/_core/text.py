@@ -165,13 +165,13 @@ class TextBuffer:
             self._start = 0
         return self._text[self._start : None if n is None else self._start + n]
 
-    def pieces(self) -> Iterator[tuple[str, float]]:
-        """Look at what is left of each delta, with the time of its arrival in seconds."""
-        text = self.peek()
-        begin = 0
+    def arrived_at(self, n: int) -> float:
+        """Say when the character arrived that has `n` others before it, in the clock's seconds."""
         for length, at in self._deltas:
-            yield text[begin : begin + length], at
-            begin += length
+            n -= length
+            if n < 0:
+                return at
+        raise IndexError("the buffer holds no such character")
 
     def fit(self, max_bytes: int) -> int:
         """Count the characters, from the first on, that fit into `max_bytes`, in whole clusters where possible.

@@ -162,22 +162,29 @@ class _Bounded(_Around):
 
     def _send(self, cuts: list[Cut], now: float) -> list[Batch]:
         cuts = [cut for cut in [*self._held, *cuts] if cut[0] > self._outbox.sent]
-        if self.min_interval:
-            cuts = cuts[-1:]  # what has gathered goes out as one
         if now < self._shut_until:
             self._held = cuts
             return []
         self._held = []
-        batches = self._take(cuts)
+        due = self._own_due()
+        if not cuts and (due is None or now < due):
+            return []
+        cuts += self._late(cuts, now + self.min_interval)
+        batches = self._take(cuts[-1:] if self.min_interval else cuts)  # what has gathered goes out as one
         while self._full():
             batches += self._outbox.take(self._outbox.sent + self._fit(), "size")
-        due = self._own_due()
-        if due is not None and self.max_latency is not None and now >= due:
-            n = self._outbox.buffer.ripe(now, self.max_latency)
-            batches += self._outbox.take(self._outbox.sent + n, "time")
-        if batches and self.min_interval:
+        if self.min_interval:
             self._shut_until = now + self.min_interval
         return batches
+
+    def _late(self, cuts: list[Cut], until: float) -> list[Cut]:
+        """Find the cut behind what may not wait until then, unless the cuts that are made anyway are behind it."""
+        sent, buffer = self._outbox.sent, self._outbox.buffer
+        if self.max_latency is None or buffer.overdue(until, self.max_latency) + sent <= (
+            cuts[-1][0] if cuts else sent
+        ):
+            return []
+        return [(sent + buffer.ripe(until, self.max_latency), "time")]
 
     def _take(self, cuts: list[Cut]) -> list[Batch]:
         batches: list[Batch] = []

@@ -61,7 +61,11 @@ class _Several:
             member.close(now)
         self._listening = [new]
         new.end = self._outbox.sent
-        cuts = [cut for text, at in self._outbox.buffer.pieces() for cut in new.feed(text, at)]
+        buffer = self._outbox.buffer
+        text, n = buffer.peek(), buffer.settled()
+        # Apart, so that a cluster that may still grow keeps its own age.
+        cuts = new.feed(text[:n], buffer.arrived_at(0)) if n else []
+        cuts += new.feed(text[n:], buffer.arrived_at(n)) if n < len(text) else []
         return self._take([*cuts, *new.tick(now)])
 
 

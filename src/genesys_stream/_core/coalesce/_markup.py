@@ -95,15 +95,15 @@ def _block(text: str) -> int:
 
 
 def _context(text: str) -> str:
-    """Keep of text that was sent what is needed to understand what follows: an open fence, and the line's beginning."""
+    """Keep of text that a bound cut off what is needed to understand what follows.
+
+    That is an open fence (had it been closed, the text had been cut there), and the beginning of the last line.
+    """
     fence = ""
     end = 0
     for match in _WHOLE_LINE.finditer(text):
         end = match.end()
-        if not fence:
-            fence = _opened(match[0])
-        elif _closes(match[0], fence):
-            fence = ""
+        fence = fence or _opened(match[0])
     return (f"{fence}\n" if fence else "") + text[end : end + 100]
 
 

@@ -20,7 +20,10 @@ Finder: TypeAlias = Callable[[str], int]
 
 def _as_finder(find: Any) -> Finder:
     if isinstance(find, str):
-        find = re.compile(find)
+        try:
+            find = re.compile(find)
+        except re.error as error:
+            raise InvalidArgument("find", f"must be a regular expression: {error}") from None
     if isinstance(find, re.Pattern):
         return _after(find)
     if callable(find):

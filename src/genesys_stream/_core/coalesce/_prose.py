@@ -9,7 +9,8 @@ from attrs import define, field
 from ._checks import at_least
 from ._pattern import Finder, Pattern
 
-# Stops that end a sentence only before white space (a full stop may also be a decimal point), and those that always do.
+# Stops that end a sentence only before white space (a full stop may also be a decimal point), and those that always do,
+# but for ． before a digit.
 _STOPS = ".!?…‥‼⁇⁈⁉‽"
 _FULL_STOPS = "。！？｡．؟۔।॥։።။។"
 # What may still belong to a sentence after its stop: closing quotes and brackets, Markdown's emphasis, and quotes that
@@ -23,11 +24,11 @@ _CLOSING = re.escape(_CLOSING)
 _SENTENCE_END = re.compile(
     rf"(?<![{_STOPS}])(?P<stop>[{_STOPS}]+)(?:[{_CLOSERS}]|[ \u00a0\u202f][»›])*\s+(?=[^\s{_CLOSING}])"
     rf"|(?<![{_FULL_STOPS}])[{_FULL_STOPS}][{_FULL_STOPS}{_STOPS}]*(?:[{_CLOSERS}]*\s+(?=[^\s{_CLOSING}])"
-    rf"|[{_CLOSERS}]*(?=[^\s\d{_CLOSERS}{_FULL_STOPS}{_STOPS}]))"
+    rf"|[{_CLOSERS}]*(?<!．(?=\d))(?=[^\s{_CLOSERS}{_FULL_STOPS}{_STOPS}]))"
     r"|(?<=\S)[^\S\n]*\n\s*(?=\S)"
 )
 
-# Without their last full stop; single letters and words with a full stop inside (e.g., z.B., U.S.) need no entry.
+# Without their last full stop; single letters and those with a full stop inside (e.g., z.B., U.S.) need no entry.
 # English, German, French, Spanish and Portuguese, Italian, Dutch. A word that often ends a sentence has no place here.
 _ABBREVIATIONS = frozenset(
     re.findall(
@@ -43,6 +44,7 @@ _ABBREVIATIONS = frozenset(
 _BEFORE_NUMBERS = frozenset(
     {"no", "nos", "nr", "fig", "figs", "eq", "vol", "vols", "pp", "art", "núm", "pág", "págs", "tel"}
 )
+_DOTTED = re.compile(r"(?:[^\W\d]{1,3}\.)+[^\W\d]{1,3}")
 _LAST_WORD = re.compile(r"[^\s(\[{\"'“‘«„*_]*\Z")
 
 
@@ -50,7 +52,7 @@ def _abbreviates(word: str, after: str) -> bool:
     """Tell whether the full stop behind `word`, with `after` as the next sentence's first letter, ends no sentence."""
     return (
         after.islower()
-        or "." in word
+        or _DOTTED.fullmatch(word) is not None
         or (len(word) == 1 and word.isalpha() and word.lower() != word.upper())
         or (len(word) <= 2 and word.isdecimal())  # a list's number, or a day in many languages
         or word.lower() in _ABBREVIATIONS
