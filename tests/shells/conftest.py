@@ -2,8 +2,6 @@
 
 import gc
 import inspect
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -33,7 +31,7 @@ def pytest_pyfunc_call(pyfuncitem):
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    world = arguments.get("world") or arguments["loop_world"]
+    world = next(arguments[name] for name in ("world", "loop_world") if name in arguments)
     world.run(pyfuncitem.obj, **arguments)
     return True
 
@@ -52,3 +50,9 @@ def server(fake):
         assert settle(lambda: fake.open_connections == 0), f"{fake.open_connections} connections were left open"
         assert settle(lambda: not our_threads()), f"threads were left running: {our_threads()}"
     gc.collect()
+
+
+def pytest_collection_finish(session):
+    """Have the collections that the tests ask for look at what the tests made, and not at the modules."""
+    gc.collect()
+    gc.freeze()

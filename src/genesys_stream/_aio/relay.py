@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
@@ -12,6 +13,9 @@ from .. import _errors
 from .._core.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
 from .._values import Batch, CompletionChunk, RelayReport
 from .session import clock
+
+_CANCELLED = float("-inf")
+"""The effective deadline of a task whose cancel scope was cancelled."""
 
 
 class AsyncRelay:
@@ -72,17 +76,20 @@ class AsyncRelay:
     async def _read(self) -> None:
         error: BaseException | None = None
         try:
-            async for item in self._source:
-                if self._desk.arrive(self._listener.hear(item), clock()):
-                    self._bell.set()
-                while self._desk.full and not self._desk.closing:
-                    self._room = anyio.Event()
-                    await self._room.wait()
-        except Exception as caught:  # noqa: BLE001 - it is raised where `relay` was called
+            async with _closed_at_last(self._source) as items:
+                async for item in items:
+                    if self._desk.arrive(self._listener.hear(item), clock()):
+                        self._bell.set()
+                    while self._desk.full and not self._desk.closing:
+                        self._room = anyio.Event()
+                        await self._room.wait()
+        except BaseException as caught:
+            if isinstance(caught, anyio.get_cancelled_exc_class()) and anyio.current_effective_deadline() == _CANCELLED:
+                raise
+            # Raised where `relay` was called; even a KeyboardInterrupt, or a cancellation that is the source's own.
             error = caught
-        finally:
-            await self._close_source()
-        self._desk.end(state_after(error), clock(), finish_reason=finish_reason_of(self._listener, error), error=error)
+        finish_reason = finish_reason_of(self._listener, error)
+        self._desk.end(state_after(error), clock(), finish_reason=finish_reason, error=error)
         self._bell.set()
 
     async def _send(self) -> None:
@@ -127,8 +134,21 @@ class AsyncRelay:
         else:
             self._desk.abandon(_errors.DeadlineExceeded("the grace period was over", seconds=self._grace))
 
-    async def _close_source(self) -> None:
-        close: Any = getattr(self._source, "aclose", None)
-        if callable(close):
-            with anyio.CancelScope(shield=True):
-                await close()
+
+@asynccontextmanager
+async def _closed_at_last(source: AsyncIterable[Any]) -> AsyncIterator[AsyncIterator[Any]]:
+    items = aiter(source)
+    try:
+        yield items
+    finally:
+        with anyio.CancelScope(shield=True):
+            await _close(items)
+            await _close(source)
+
+
+async def _close(source: object) -> None:
+    close: Any = getattr(source, "aclose", None)
+    if callable(close):
+        # It was asked for what it had to say, and is asked for no more.
+        with suppress(Exception):
+            await close()

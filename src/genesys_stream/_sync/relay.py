@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from .. import _errors
 from .._core.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
 from .._values import Batch, CompletionChunk, RelayReport
 from .session import clock
+
+# On Windows only a wait that ends now and then hears Ctrl-C.
+_LONGEST_WAIT = 0.5 if sys.platform == "win32" else threading.TIMEOUT_MAX
 
 
 class Relay:
@@ -39,6 +44,7 @@ class Relay:
         self._on_event = on_event
         self._listener = Listener()
         self._bell = threading.Condition()
+        self._taken: Batch | None = None
 
     def run(self) -> RelayReport:
         """Relay to the end.
@@ -50,16 +56,14 @@ class Relay:
             BaseException: What ended the source, after what was said is delivered; the report is on it.
         """
         reader = threading.Thread(target=self._read, name="genesys-stream relay", daemon=True)
-        reader.start()
         interruption: BaseException | None = None
         try:
+            reader.start()
             self._send(None)
-        except BaseException as error:
+            reader.join()
+        except BaseException as error:  # noqa: BLE001 - it is raised below
             interruption = error
             self._interrupt(error)
-        self._close_source()
-        if interruption is None:
-            reader.join()
         report = self._desk.report(self._listener.completion)
         self._on_event(report)
         failure = interruption or report.error
@@ -71,18 +75,20 @@ class Relay:
     def _read(self) -> None:
         error: BaseException | None = None
         try:
-            for item in self._source:
-                with self._bell:
-                    if self._desk.closing:
-                        return
-                    if self._desk.arrive(self._listener.hear(item), clock()):
-                        self._bell.notify_all()
-                    while self._desk.full and not self._desk.closing:
-                        self._bell.wait()
+            with _closed_at_last(self._source) as items:
+                for item in items:
+                    with self._bell:
+                        if self._desk.closing:
+                            return
+                        if self._desk.arrive(self._listener.hear(item), clock()):
+                            self._bell.notify_all()
+                        while self._desk.full and not self._desk.closing:
+                            self._bell.wait()
         except BaseException as caught:  # noqa: BLE001 - it is raised where `relay` was called
             error = caught
         with self._bell:
-            self._desk.end(state_after(error), clock(), finish_reason=finish_reason_of(self._listener, error), error=error)
+            finish_reason = finish_reason_of(self._listener, error)
+            self._desk.end(state_after(error), clock(), finish_reason=finish_reason, error=error)
             self._bell.notify_all()
 
     def _send(self, until: float | None) -> None:
@@ -93,18 +99,20 @@ class Relay:
                 if until is not None and now >= until:
                     desk.abandon(_errors.DeadlineExceeded("the grace period was over", seconds=self._grace))
                     return
-                batch = desk.take(now)
-                if batch is None:
+                # Kept here until it is in the sink's hands, so that an interruption between the two loses nothing.
+                self._taken = self._taken or desk.take(now)
+                if self._taken is None:
                     self._wait(now, until)
                     continue
-            self._deliver(batch)
+            self._deliver(self._taken)
 
     def _wait(self, now: float, until: float | None) -> None:
         ends = [at for at in (self._desk.due, until) if at is not None]
-        self._bell.wait(None if not ends else min(max(0.0, min(ends) - now), threading.TIMEOUT_MAX))
+        self._bell.wait(min(max(0.0, min(ends, default=float("inf")) - now), _LONGEST_WAIT))
 
     def _deliver(self, batch: Batch) -> None:
         try:
+            self._taken = None
             receipt = self._sink(batch)
         except Exception as error:  # noqa: BLE001 - whatever a sink raises is accounted for
             with self._bell:
@@ -123,20 +131,30 @@ class Relay:
 
     def _interrupt(self, error: BaseException) -> None:
         """Deliver what was said before the interruption, for as long as the grace period lasts."""
-        with self._bell:
-            self._desk.end("cancelled", clock(), finish_reason=type(error).__name__, error=error)
-            self._bell.notify_all()
         try:
-            self._close_source()
+            with self._bell:
+                self._desk.end("cancelled", clock(), finish_reason=type(error).__name__, error=error)
+                self._bell.notify_all()
+            # A stream's read ends with this; a generator that is running ends with its next item.
+            _close(self._source)
             self._send(clock() + self._grace)
         except BaseException as again:  # noqa: BLE001 - the first interruption is the one that is raised
             self._desk.abandon(again)
 
-    def _close_source(self) -> None:
-        close: Any = getattr(self._source, "close", None)
-        if callable(close):
-            try:
-                close()
-            except ValueError:
-                # A generator that is running in the reading thread; it ends with its next item.
-                return
+
+@contextmanager
+def _closed_at_last(source: Iterable[Any]) -> Iterator[Iterator[Any]]:
+    items = iter(source)
+    try:
+        yield items
+    finally:
+        _close(items)
+        _close(source)
+
+
+def _close(source: object) -> None:
+    close: Any = getattr(source, "close", None)
+    if callable(close):
+        # Such as the ValueError of a generator that is running in the reading thread.
+        with suppress(Exception):
+            close()
