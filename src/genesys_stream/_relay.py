@@ -9,8 +9,10 @@ from typing import Any, Protocol, overload
 
 from . import _errors
 from ._aio.relay import AsyncRelay
-from ._core.coalesce import Coalescer, TimeSize
+from ._core.budget import Profile
+from ._core.coalesce import Coalescer, FinalOnly, ImmediateFirst, TimeSize
 from ._core.conversation import Retry
+from ._core.payload import MAX_PAYLOAD_BYTES
 from ._core.relay import GIVE_UP_AFTER, MAX_BACKLOG_BYTES, Desk
 from ._sync.relay import Relay
 from ._values import Batch, CompletionChunk, RelayReport
@@ -26,7 +28,10 @@ class Sink(Protocol):
     What it raises is kept, too: an exception of this library that is `retryable` has the text sent again, as late as
     its `retry_after` says; after any other exception the text is listed as undelivered.
 
-    A sink that has a method `fit(batch) -> int` says with it how many characters of a batch's text it can take at once.
+    A sink may also have
+    a method `fit(batch) -> int`, which says how many characters of a batch's text it can take at once;
+    a `budget`, from which each push is booked ahead, see `Budget`;
+    and a `profile`, which says how to gather text where `relay` is not told.
     """
 
     def __call__(self, batch: Batch, /) -> object:
@@ -84,7 +89,8 @@ def relay(
     Args:
         source: A stream of this library, or any (async) iterable of `CompletionChunk` or of `str`.
         sink: `client.push.to(...)`, or any callable that takes a `Batch`; for an async source it may be async.
-        coalescer: Decides when text is due; `TimeSize(0.2, 500)` by default.
+        coalescer: Decides when text is due. By default the first text goes out at once; then text is gathered for the
+            window of the sink's profile, or for 0.2 s where the sink has none.
         stream_id: Names the stream in every payload; a new ULID by default.
         retry: How patient to be with a sink that fails.
         give_up_after: For how many seconds the end of the stream is tried against a sink that fails.
@@ -102,15 +108,18 @@ def relay(
     """
     is_async = hasattr(source, "__aiter__")
     if not is_async and (isinstance(source, (str, bytes)) or not hasattr(source, "__iter__")):
-        raise _errors.InvalidArgument("source", f"must be an (async) iterable of chunks or of strings, not {kind(source)}")
+        raise _errors.InvalidArgument(
+            "source", f"must be an (async) iterable of chunks or of strings, not {kind(source)}"
+        )
     if not callable(sink):
         raise _errors.InvalidArgument("sink", f"must be callable with a Batch, not {kind(sink)}")
     if coalescer is not None and (isinstance(coalescer, type) or not isinstance(coalescer, Coalescer)):
         raise _errors.InvalidArgument("coalescer", "must have the members of Coalescer: due, feed, tick and close")
     desk = Desk(
-        TimeSize() if coalescer is None else coalescer,
+        _default_coalescer(sink) if coalescer is None else coalescer,
         stream_id=stream_id or new_stream_id(),
         fit=getattr(sink, "fit", None),
+        budget=getattr(sink, "budget", None),
         retry=retry or DEFAULT_RETRY,
         give_up_after=give_up_after,
         max_backlog_bytes=max_backlog_bytes,
@@ -119,6 +128,13 @@ def relay(
     if is_async:
         return AsyncRelay(source, sink, desk, grace=grace, on_event=hook).run()
     return Relay(source, sink, desk, grace=grace, on_event=hook).run()
+
+
+def _default_coalescer(sink: Sink) -> Coalescer:
+    profile: Profile | None = getattr(sink, "profile", None)
+    if profile is None:
+        return TimeSize()
+    return FinalOnly() if profile.final_only else ImmediateFirst(TimeSize(profile.window, MAX_PAYLOAD_BYTES))
 
 
 def _ignore(_: object) -> None:

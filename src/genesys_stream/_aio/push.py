@@ -5,22 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from .._core.budget import ANDROID_FOREGROUND, Budget, Ledger, Profile, Rate
 from .._core.conversation import Retry
 from .._core.payload import MAX_PAYLOAD_BYTES, TITLE, Caption, Envelope, check_push, count_received
 from .._core.push import ONCE, dry_receipt, push, push_request
+from .._core.relay import Account
 from .._core.settings import Settings
 from .._values import Batch, PushReceipt
 from .._wire import dumps
-from .session import Session
+from .session import Session, clock
 
 
 class AsyncPushSink:
     """What `relay` delivers to: one push for each batch, to the same targets.
 
     It sends a batch once and says what came of it; when to send it again is for the relay to decide.
+
+    Attributes:
+        profile: What the devices bear.
+        budget: What the relay books its pushes from.
     """
 
-    def __init__(self, client: AsyncPushClient, envelope: Envelope, *, dry_run: bool) -> None:
+    def __init__(
+        self, client: AsyncPushClient, envelope: Envelope, *, profile: Profile | None, budget: Account, dry_run: bool
+    ) -> None:
+        self.profile = profile
+        self.budget = budget
         self._client = client
         self._envelope = envelope
         self._dry_run = dry_run
@@ -49,11 +59,13 @@ class AsyncPushClient:
     Args:
         session: Sends the requests.
         settings: The client's settings.
+        ledger: The token buckets of the credential and of its devices.
     """
 
-    def __init__(self, session: Session, settings: Settings) -> None:
+    def __init__(self, session: Session, settings: Settings, ledger: Ledger) -> None:
         self._session = session
         self._settings = settings
+        self._ledger = ledger
 
     async def send(
         self,
@@ -66,7 +78,7 @@ class AsyncPushClient:
         resend_lost: bool = False,
         dry_run: bool = False,
     ) -> PushReceipt:
-        """Send one push notification.
+        """Send one push notification, as soon as the credential's rate allows it.
 
         Args:
             targets: The device tokens.
@@ -88,12 +100,28 @@ class AsyncPushClient:
             NetworkError: The push was never sent.
         """
         content = dumps(check_push(targets, title, body, data, stringify=stringify))
-        return await self.send_payload(content, resend_lost=resend_lost, dry_run=dry_run)
+        now = clock()
+        after = 0.0 if dry_run else self._budget().book(now, final=True) - now
+        return await self.send_payload(content, resend_lost=resend_lost, after=after, dry_run=dry_run)
 
     async def send_payload(
-        self, content: bytes, *, retry: Retry | None = None, resend_lost: bool = False, dry_run: bool = False,
+        self,
+        content: bytes,
+        *,
+        retry: Retry | None = None,
+        resend_lost: bool = False,
+        after: float = 0.0,
+        dry_run: bool = False,
     ) -> PushReceipt:
-        """Send a payload that is encoded already; see `send`."""
+        """Send a payload that is encoded already; see `send`.
+
+        Args:
+            content: The payload as JSON.
+            retry: How patient to be, where that is not the client's way.
+            resend_lost: As for `send`.
+            after: Seconds to wait first.
+            dry_run: As for `send`.
+        """
         if dry_run:
             return dry_receipt(content)
         settings = self._settings
@@ -102,6 +130,7 @@ class AsyncPushClient:
             retry or settings.retry,
             reauthorise=self._session.reauthorises,
             resend_lost=resend_lost,
+            after=after,
         )
         return await self._session.converse(conversation, settings, answer_within=settings.timeouts.push)
 
@@ -114,6 +143,7 @@ class AsyncPushClient:
         ref: str = "",
         mode: Literal["delta", "tail", "snapshot"] = "delta",
         max_payload_bytes: int = MAX_PAYLOAD_BYTES,
+        profile: Profile | None = ANDROID_FOREGROUND,
         dry_run: bool = False,
     ) -> AsyncPushSink:
         """Make a sink for `relay`.
@@ -126,6 +156,7 @@ class AsyncPushClient:
             ref: Where the receiver can fetch the whole text, an id or a URL; the final payload carries it.
             mode: What the payloads hold.
             max_payload_bytes: The limit for one encoded payload, in bytes.
+            profile: What the devices bear, such as `APNS_ALERT`; None for no limit but the credential's.
             dry_run: Whether to do everything but send.
 
         Returns:
@@ -135,6 +166,17 @@ class AsyncPushClient:
             InvalidArgument: An argument will not do.
         """
         envelope = Envelope(
-            targets, title=title, body=body, data=data or {}, ref=ref, mode=mode, max_payload_bytes=max_payload_bytes,
+            targets,
+            title=title,
+            body=body,
+            data=data or {},
+            ref=ref,
+            mode=mode,
+            max_payload_bytes=max_payload_bytes,
         )
-        return AsyncPushSink(self, envelope, dry_run=dry_run)
+        device = None if profile is None else profile.device
+        budget = self._budget(targets, device)
+        return AsyncPushSink(self, envelope, profile=profile, budget=budget, dry_run=dry_run)
+
+    def _budget(self, targets: Sequence[str] = (), device: Rate | None = None) -> Account:
+        return Budget(self._ledger, targets, device)

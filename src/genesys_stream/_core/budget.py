@@ -57,8 +57,8 @@ APNS_BACKGROUND = Profile(Rate(2, 2 / 3600), window=60.0, final_only=True)
 LIVE_ACTIVITY = Profile(Rate(4, 1 / 15), window=15.0)
 """Live Activities: an undocumented budget, which an update every 3 s is known to exhaust and one every 15 s is not."""
 
-GENESYS = Rate(55, 4.0)
-"""Genesys Cloud: 300 requests a minute for one client-credentials token, completions and tokens included."""
+GENESYS = Rate(40, 4.0)
+"""Genesys Cloud: 300 requests a minute for one client-credentials token; 20 of them are left for completions."""
 
 
 class TokenBucket:
@@ -87,6 +87,10 @@ class TokenBucket:
         """Spend a token at a time that `earliest` named."""
         self._full_at = max(self._full_at, at) + self._interval
 
+    def is_full(self, now: float) -> bool:
+        """Whether nothing is left of what was spent."""
+        return self._full_at <= now
+
     def refund(self) -> None:
         """Give back a token that was booked and not needed."""
         self._full_at -= self._interval
@@ -96,15 +100,56 @@ class TokenBucket:
         self._full_at = max(self._full_at, until + (self.rate.burst - 1) * self._interval)
 
 
-class Budget:
-    """The buckets that one sink's pushes are paid from: one for each device, one for the credential.
+class Ledger:
+    """The token buckets of one credential and of the devices that it pushes to.
 
     Args:
-        buckets: All of them; each push takes a token from each.
+        credential: The rate of the credential; None when it has no limit.
     """
 
-    def __init__(self, buckets: Iterable[TokenBucket]) -> None:
-        self._buckets = tuple(buckets)
+    def __init__(self, credential: Rate | None = None) -> None:
+        self._credential = None if credential is None else TokenBucket(credential)
+        self._devices: dict[tuple[str, Rate], TokenBucket] = {}
+        self._sweep_at = _SWEEP
+
+    def buckets(self, targets: Iterable[str], device: Rate | None, now: float) -> list[TokenBucket]:
+        """The buckets that a push to some devices takes a token from.
+
+        Args:
+            targets: The device tokens.
+            device: The rate of each of these devices; None when it has no limit.
+            now: The clock's time.
+        """
+        found = [] if self._credential is None else [self._credential]
+        if device is not None:
+            self._sweep(now)
+            found += [self._devices.setdefault((target, device), TokenBucket(device)) for target in targets]
+        return found
+
+    def _sweep(self, now: float) -> None:
+        """Forget the buckets that are full, once there are many: a new one is full as well."""
+        if len(self._devices) >= self._sweep_at:
+            self._devices = {key: bucket for key, bucket in self._devices.items() if not bucket.is_full(now)}
+            self._sweep_at = max(_SWEEP, 2 * len(self._devices))
+
+
+_SWEEP = 1024
+
+
+class Budget:
+    """What the pushes of one sink are paid from.
+
+    Args:
+        ledger: Keeps the buckets, for every sink of a client.
+        targets: The device tokens.
+        device: The rate of each of these devices; None when it has no limit.
+    """
+
+    def __init__(self, ledger: Ledger, targets: Iterable[str] = (), device: Rate | None = None) -> None:
+        self._ledger = ledger
+        self._targets = tuple(targets)
+        self._device = device
+        self._booked: list[TokenBucket] = []
 
     def book(self, now: float, *, final: bool) -> float:
         """Book a push.
@@ -116,20 +161,20 @@ class Budget:
         Returns:
             When it may go out.
         """
-        at = max(
-            (bucket.earliest(now, reserve=0 if final else 1) for bucket in self._buckets),
-            default=now,
-        )
-        for bucket in self._buckets:
+        self._booked = self._ledger.buckets(self._targets, self._device, now)
+        reserve = 0 if final else 1
+        at = max((bucket.earliest(now, reserve=reserve) for bucket in self._booked), default=now)
+        for bucket in self._booked:
             bucket.book(at)
         return at
 
     def refund(self) -> None:
-        """Give back a booking that was not used."""
-        for bucket in self._buckets:
+        """Give back the last booking, which was not used."""
+        for bucket in self._booked:
             bucket.refund()
+        self._booked = []
 
     def empty_until(self, until: float) -> None:
-        """Take note of a 429: nothing goes out before `until`."""
-        for bucket in self._buckets:
+        """Take note of a 429 after the last booking: nothing more goes out before `until`."""
+        for bucket in self._booked:
             bucket.empty_until(until)

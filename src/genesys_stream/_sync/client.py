@@ -11,6 +11,7 @@ from typing import Any
 from typing_extensions import Self
 
 from .._auth import ClientCredentials, credentials_of
+from .._core.budget import GENESYS, Ledger, Rate
 from .._core.conversation import Retry
 from .._core.settings import COMPLETIONS_PATH, PUSH_PATH, from_environment, settings
 from .._http import MAX_CONNECTIONS
@@ -42,6 +43,7 @@ class Client:
         http_client: An `httpx.Client` or `httpx2.Client` of your own, which you close yourself.
         max_connections: How many connections, and so how many open streams, there may be at once.
         max_event_bytes: How large one event of a stream may grow, in bytes.
+        push_rate: How many pushes the credential may send, all relays together; None for no limit.
         on_event: Told of every `Exchange`; called in the thread that makes it.
         allow_insecure_http: Whether addresses may be http URLs of other machines.
 
@@ -72,6 +74,7 @@ class Client:
         http_client: Any = None,
         max_connections: int = MAX_CONNECTIONS,
         max_event_bytes: int | None = None,
+        push_rate: Rate | None = GENESYS,
         on_event: Callable[[object], None] | None = None,
         allow_insecure_http: bool = False,
     ) -> None:
@@ -89,15 +92,22 @@ class Client:
             on_event=on_event,
         )
         session = credentials_of(
-            client_id, client_secret, access_token, credentials, self._settings, scopes, allow_insecure_http,
+            client_id,
+            client_secret,
+            access_token,
+            credentials,
+            self._settings,
+            scopes,
+            allow_insecure_http,
         )
         self._session = Session(http_client, session, access_token, max_connections)
+        self._ledger = Ledger(push_rate)
         self._shares = False
         self._furnish()
 
     def _furnish(self) -> None:
         self.completions = Completions(self._session, self._settings)
-        self.push = PushClient(self._session, self._settings)
+        self.push = PushClient(self._session, self._settings, self._ledger)
 
     @classmethod
     def from_env(cls, **arguments: Any) -> Self:
@@ -144,7 +154,11 @@ class Client:
         """
         other = copy.copy(self)
         other._settings = self._settings.changed(
-            timeouts=timeouts, retry=retry, headers=headers, max_event_bytes=max_event_bytes, on_event=on_event,
+            timeouts=timeouts,
+            retry=retry,
+            headers=headers,
+            max_event_bytes=max_event_bytes,
+            on_event=on_event,
         )
         other._shares = True
         other._furnish()
@@ -159,7 +173,10 @@ class Client:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.close()
 
