@@ -320,11 +320,12 @@ class Reading:
 
     def receive(self, data: bytes, now: float) -> Sequence[CompletionChunk]:
         """Take bytes of the body; returns the chunks that may be handed out."""
-        if self._decoder is None or self.want is not Want.READ:
+        decoder = self._decoder
+        if decoder is None or self.want is not Want.READ:
             return ()
         self._last_byte = now
-        chunks = self._accept(self._decoder, self._decoder.feed(data), now)
-        if self._decoder.done and self.want is Want.READ:
+        chunks = self._accept(decoder, decoder.feed(data), now)
+        if decoder.done and self.want is Want.READ:
             chunks = [*self._release(), *chunks]
             self.want = Want.DRAIN
         self._wind()
@@ -334,9 +335,10 @@ class Reading:
         """Take note of the body's end; returns the chunks that may be handed out."""
         if self.want is Want.DRAIN:
             self.want = Want.NOTHING
-        if self._decoder is None or self.want is not Want.READ:
+        decoder = self._decoder
+        if decoder is None or self.want is not Want.READ:
             return ()
-        chunks = self._accept(self._decoder, self._decoder.close(), now)
+        chunks = self._accept(decoder, decoder.close(), now)
         if self.want is Want.READ:
             if self.complete:
                 chunks = [*self._release(), *chunks]
