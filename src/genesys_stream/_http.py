@@ -6,6 +6,7 @@ the names in their ancestry.
 
 from __future__ import annotations
 
+import inspect
 import logging
 import ssl
 import time
@@ -45,6 +46,22 @@ _FAILURES: tuple[tuple[str, type[NetworkError]], ...] = (
 def shared_tls() -> ssl.SSLContext:
     """The one TLS context of all clients, because reading the certificates takes tens of milliseconds."""
     return httpx.create_ssl_context()
+
+
+def checked_client(http: Any, *, awaits: bool) -> Any:
+    """Check that an HTTP client that was handed in is of the colour that is needed.
+
+    Raises:
+        InvalidArgument: It is not an HTTP client, or of the other colour.
+    """
+    if http is not None and not (
+        hasattr(http, "build_request")
+        and callable(getattr(http, "send", None))
+        and inspect.iscoroutinefunction(http.send) == awaits
+    ):
+        wanted = "an httpx.AsyncClient or httpx2.AsyncClient" if awaits else "an httpx.Client or httpx2.Client"
+        raise _errors.InvalidArgument("http_client", f"must be {wanted}, not {type(http).__name__}")
+    return http
 
 
 def limits(max_connections: int) -> httpx.Limits:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 import secrets
 import time
 from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from typing import Any, Protocol, overload
 
 from . import _errors
+from ._aio.completions import AsyncCompletionStream
 from ._aio.relay import AsyncRelay
 from ._core.budget import Profile
 from ._core.coalesce import Coalescer, FinalOnly, ImmediateFirst, TimeSize
 from ._core.conversation import Retry
 from ._core.payload import MAX_PAYLOAD_BYTES
 from ._core.relay import GIVE_UP_AFTER, MAX_BACKLOG_BYTES, Desk
+from ._sync.completions import CompletionStream
 from ._sync.relay import Relay
 from ._values import Batch, CompletionChunk, RelayReport
 from ._wire import kind
@@ -113,6 +116,11 @@ def relay(
         )
     if not callable(sink):
         raise _errors.InvalidArgument("sink", f"must be callable with a Batch, not {kind(sink)}")
+    if not is_async and (inspect.iscoroutinefunction(sink) or inspect.iscoroutinefunction(type(sink).__call__)):
+        raise _errors.InvalidArgument("sink", "must not be async where the source is not; hand both over async, or neither")
+    if isinstance(source, (CompletionStream, AsyncCompletionStream)) and source.committed:
+        msg = "the stream was read before, so that the beginning of its text is gone; relay a fresh one"
+        raise _errors.StreamStateError(msg)
     if coalescer is not None and (isinstance(coalescer, type) or not isinstance(coalescer, Coalescer)):
         raise _errors.InvalidArgument("coalescer", "must have the members of Coalescer: due, feed, tick and close")
     desk = Desk(

@@ -49,7 +49,7 @@ class Settings:
         timeouts: The clocks of every call.
         retry: The patience of every call.
         max_event_bytes: How large an event may grow, in bytes.
-        on_event: Told of every exchange, delivery and loss.
+        on_event: Told of every `Exchange`.
     """
 
     base_url: str

@@ -14,7 +14,7 @@ from .._auth import ClientCredentials, credentials_of
 from .._core.budget import GENESYS, Ledger, Rate
 from .._core.conversation import Retry
 from .._core.settings import COMPLETIONS_PATH, PUSH_PATH, from_environment, settings
-from .._http import MAX_CONNECTIONS
+from .._http import MAX_CONNECTIONS, checked_client
 from .._values import Timeouts
 from .completions import Completions
 from .push import PushClient
@@ -100,7 +100,7 @@ class Client:
             scopes,
             allow_insecure_http,
         )
-        self._session = Session(http_client, session, access_token, max_connections)
+        self._session = Session(checked_client(http_client, awaits=False), session, access_token, max_connections)
         self._ledger = Ledger(push_rate)
         self._shares = False
         self._furnish()

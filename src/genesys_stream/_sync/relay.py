@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import inspect
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -113,7 +114,7 @@ class Relay:
     def _deliver(self, batch: Batch) -> None:
         try:
             self._taken = None
-            receipt = self._sink(batch)
+            receipt = _not_awaitable(self._sink(batch))
         except Exception as error:  # noqa: BLE001 - whatever a sink raises is accounted for
             with self._bell:
                 event: object = self._desk.failed(batch, error, clock())
@@ -158,3 +159,12 @@ def _close(source: object) -> None:
         # Such as the ValueError of a generator that is running in the reading thread.
         with suppress(Exception):
             close()
+
+
+def _not_awaitable(receipt: object) -> object:
+    """Refuse the answer of a sink that has not delivered anything yet, and that nobody here can await."""
+    if inspect.isawaitable(receipt):
+        if inspect.iscoroutine(receipt):
+            receipt.close()
+        raise _errors.InvalidArgument("sink", "must not be async where the source is not; hand both over async, or neither")
+    return receipt

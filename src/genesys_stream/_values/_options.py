@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import attrs
 from attrs import frozen
 
-from .. import _errors
+from .. import _errors, _wire
 
 
 @frozen(kw_only=True)
@@ -21,6 +22,9 @@ class Timeouts:
         answer: For a whole completion, which is said before it is sent, to begin to arrive.
         push: For the answer to a push.
         total: For the whole call.
+
+    Raises:
+        InvalidArgument: A clock is set to something else than None or a number of seconds from 0.
     """
 
     connect: float | None = 5.0
@@ -32,6 +36,15 @@ class Timeouts:
     answer: float | None = 600.0
     push: float | None = 30.0
     total: float | None = None
+
+    def __attrs_post_init__(self) -> None:
+        for name, seconds in attrs.asdict(self).items():
+            if seconds is None:
+                continue
+            if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+                raise _errors.InvalidArgument(name, f"must be a number of seconds or None, not {_wire.kind(seconds)}")
+            if not seconds >= 0:
+                raise _errors.InvalidArgument(name, f"must be a number of seconds from 0, not {seconds}")
 
 
 @frozen
