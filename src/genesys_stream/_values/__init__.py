@@ -1,5 +1,6 @@
 """The nouns that travel between the rooms: frozen, and never changed on the way."""
 
+from ._artifacts import Artifact
 from ._completions import (
     Choice,
     ChunkChoice,
@@ -16,6 +17,7 @@ from ._options import Exchange, Timeouts, Timing
 from ._relay import Batch, Delivery, PushReceipt, RelayReport, Undelivered
 
 __all__ = [
+    "Artifact",
     "Batch",
     "Choice",
     "ChunkChoice",

@@ -7,6 +7,7 @@ from typing import Any
 from attrs import field, frozen
 
 from .. import _errors
+from ._artifacts import Artifact
 from ._completions import Completion, _size
 
 
@@ -14,7 +15,7 @@ from ._completions import Completion, _size
 class Batch:
     """A piece of text on its way to a sink.
 
-    A coalescer fills the first five fields; `relay` numbers what it sends and fills the others.
+    A coalescer fills the first six fields; `relay` numbers what it sends and fills the others.
 
     Attributes:
         text: The text.
@@ -22,6 +23,7 @@ class Batch:
         first_at: When its first character arrived, in the clock's seconds.
         last_at: When its last character arrived.
         deltas: How many deltas it holds.
+        artifacts: The JSON values that are over with it, where a `JsonArtifact` looked for them.
         stream_id: The stream that it belongs to.
         epoch: Which generation of the stream this is; a restarted one counts up.
         seq: Its number among the stream's batches, from 1.
@@ -37,6 +39,7 @@ class Batch:
     first_at: float = 0.0
     last_at: float = 0.0
     deltas: int = 1
+    artifacts: tuple[Artifact, ...] = ()
     stream_id: str = ""
     epoch: int = 1
     seq: int = 0
@@ -126,6 +129,7 @@ class RelayReport:
         error: What ended the stream before its end.
         resent: How many pushes were sent again because an answer was lost.
         held_seconds: For how long rate limits and failures held text back.
+        paced_seconds: For how long the budget held text back, so that no rate limit was hit.
         stream_id: The id that the payloads carry.
     """
 
@@ -136,6 +140,7 @@ class RelayReport:
     error: BaseException | None = None
     resent: int = 0
     held_seconds: float = 0.0
+    paced_seconds: float = 0.0
     stream_id: str = ""
 
     @property

@@ -3,6 +3,7 @@
 from ._around import Idle, ImmediateFirst, bounded
 from ._basic import PassThrough, TimeSize
 from ._compose import any_of, switch, then
+from ._json import JsonArtifact
 from ._markup import Line, MarkdownBlock, Paragraph
 from ._pattern import Pattern
 from ._prose import Sentence, Word
@@ -14,6 +15,7 @@ __all__ = [
     "FinalOnly",
     "Idle",
     "ImmediateFirst",
+    "JsonArtifact",
     "LearnsFromDelivery",
     "Line",
     "MarkdownBlock",
