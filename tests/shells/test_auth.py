@@ -299,7 +299,7 @@ class TestSingleFlight:
     @pytest.mark.parametrize("reach", [Plain.reach, Ours.reach])
     async def test_cancelled_leader(self, loop_world, fake, reach):
         """When the task that asks is cancelled, another that waits asks in its place."""
-        fake.tokens.late(30.0)
+        fake.tokens.late(2.0)
         statuses_ = []
         async with reach(loop_world, fake, session(fake)) as push, anyio.create_task_group() as group:
             scope = anyio.CancelScope()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import httpx
+from typing_extensions import Self
 
 from .. import _errors
 from .._auth import ClientCredentials, Flight
@@ -121,6 +124,7 @@ class Session:
             content=request.content,
             extensions={"timeout": timeout, "trace": trace},
         )
+        sent.stream = _body_class(type(sent.stream))(request.content)
         return await self.http.send(sent, stream=True, auth=None, follow_redirects=False)
 
     async def _token(self, attempt: Attempt, settings: Settings) -> str | None:
@@ -150,6 +154,38 @@ class Session:
         finally:
             await self.reaper.close(response.aclose)
         return body.bytes
+
+
+class _Once:
+    """An iterator of one item, which needs no closing."""
+
+    def __init__(self, item: bytes) -> None:
+        self._items = [item]
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._items:
+            raise StopAsyncIteration
+        return self._items.pop()
+
+
+@cache
+def _body_class(base: type[Any]) -> type[Any]:
+    """A request's body as the HTTP library knows it, but without a generator that a broken connection leaves behind."""
+
+    class Body(base):  # type: ignore[misc]  # whichever HTTP library's it is
+        def __init__(self, content: bytes) -> None:
+            self._content = content
+
+        def __iter__(self) -> Iterator[bytes]:
+            return iter((self._content,))
+
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return _Once(self._content)
+
+    return Body
 
 
 async def _close(response: Any) -> None:

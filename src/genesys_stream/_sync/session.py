@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -37,10 +38,26 @@ class Session:
         self, http: Any, credentials: ClientCredentials | None, access_token: str | None, max_connections: int,
     ) -> None:
         self._owns = http is None
-        self.http = http if http is not None else httpx.Client(verify=shared_tls(), limits=limits(max_connections))
+        self._max_connections = max_connections
+        self._process = os.getpid()
+        self._left_behind: list[Any] = []
+        self._http = self._client() if http is None else http
         self._credentials = credentials
         self._access_token = access_token
         self.reauthorises = credentials is not None
+
+    def _client(self) -> httpx.Client:
+        return httpx.Client(verify=shared_tls(), limits=limits(self._max_connections))
+
+    @property
+    def http(self) -> Any:
+        """The HTTP client; in a forked child another one of our own, because two cannot talk over one connection."""
+        if self._owns and self._process != os.getpid():
+            # The parent's stays untouched: its locks may be held by threads that are not here.
+            self._left_behind.append(self._http)
+            self._process = os.getpid()
+            self._http = self._client()
+        return self._http
 
     def close(self) -> None:
         """Close the HTTP client, if it is our own."""
