@@ -57,14 +57,19 @@ class AsyncRelay:
             BaseException: What ended the source, after what was said is delivered; the report is on it.
         """
         interruption: BaseException | None = None
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._read)
-            try:
-                await self._send()
-            except BaseException as error:
-                interruption = error
-                group.cancel_scope.cancel()
-                await self._interrupt(error)
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._read)
+                try:
+                    await self._send()
+                except BaseException as error:  # noqa: BLE001 - it is raised below
+                    interruption = error
+                    group.cancel_scope.cancel()
+                    await self._interrupt(error)
+        except BaseException:
+            # The interruption over again, as the task group saw it; it is raised below, with the report.
+            if interruption is None:
+                raise
         report = self._desk.report(self._listener.completion)
         self._on_event(report)
         failure = interruption or report.error

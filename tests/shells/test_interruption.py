@@ -1,0 +1,550 @@
+"""The relay and whatever ends it: sources that fail, sinks that fail or are slow, cancellations, and Ctrl-C."""
+
+import asyncio
+import gc
+import signal
+import threading
+import time
+
+import anyio
+import pytest
+import trio
+
+from genesys_stream import (
+    AmbiguousDelivery,
+    CompletionChunk,
+    DeadlineExceeded,
+    InvalidArgument,
+    PassThrough,
+    Retry,
+    ServiceUnavailable,
+    StreamAssembler,
+    StreamTruncated,
+    TimeSize,
+    relay,
+)
+from tests.shells.worlds import ASK, WORLDS, our_threads, settle
+
+SAID = ["Hello, ", "wör", "ld ", "👍🏽", "."]
+TEXT = "".join(SAID)
+QUICK = Retry(attempts=8, first_wait=0.01, longest_wait=0.05)
+
+
+def often():
+    return TimeSize(0.02, 500)
+
+
+def shown(fake):
+    phone = StreamAssembler()
+    for payload in fake.pushes:
+        phone.receive(payload["data"])
+    return phone
+
+
+def batches_of(report):
+    return sorted([*(d.batch for d in report.pushes), *(u.batch for u in report.undelivered)], key=lambda b: b.offset)
+
+
+def accounted(report, text):
+    """Check that what was delivered and what was not make up what was said, each once."""
+    assert text == "".join(batch.text for batch in batches_of(report))
+    assert text == report.completion.text
+    assert batches_of(report)[-1].final
+
+
+class TestSinks:
+    async def test_any_callable(self, world, server):
+        """A function takes the batches, and what it returns is kept."""
+        taken = []
+        report = await world.relay(world.source(SAID), lambda batch: taken.append(batch) or len(taken), coalescer=PassThrough())
+
+        assert TEXT == "".join(batch.text for batch in taken) == report.delivered_text
+        assert [*range(1, len(taken) + 1)] == [push.receipt for push in report.pushes]
+        assert [False] * (len(taken) - 1) + [True] == [batch.final for batch in taken]
+
+    async def test_a_coroutine_function(self, loop_world, server):
+        """So does a coroutine function, and an object that has one for its call."""
+        taken = []
+
+        class Sink:
+            async def __call__(self, batch):
+                await anyio.sleep(0.001)
+                taken.append(batch.text)
+                return "ok"
+
+            def fit(self, batch):
+                return min(4, len(batch.text))
+
+        report = await loop_world.relay(loop_world.source([1.0 / 100, *SAID]), Sink())
+
+        assert TEXT == "".join(taken) == report.delivered_text
+        assert max(map(len, taken)) <= 4
+        assert {"ok"} == {push.receipt for push in report.pushes}
+
+    async def test_a_sink_that_raises(self, world, server):
+        """Text that a sink refuses for good is listed, and the rest goes on."""
+
+        def sink(batch):
+            if batch.text == "ld ":
+                raise ZeroDivisionError
+
+        report = await world.relay(world.source([SAID[0], 0.05, SAID[1], 0.05, SAID[2], 0.05, SAID[3], SAID[4]]), sink, coalescer=PassThrough())
+
+        assert ["ld "] == [missing.text for missing in report.undelivered]
+        accounted(report, TEXT)
+        with pytest.raises(ZeroDivisionError) as caught:
+            report.raise_for_undelivered()
+        assert caught.value.report is report
+
+    async def test_a_sink_that_fails_for_a_while(self, world, server):
+        """What a sink says is worth another try is tried again."""
+        taken = []
+
+        def sink(batch):
+            taken.append(batch)
+            if len(taken) < 4:
+                raise ServiceUnavailable("not now", status=503)
+
+        report = await world.relay(world.source(SAID), sink, retry=QUICK)
+
+        assert TEXT == report.delivered_text
+        assert () == report.undelivered
+
+    async def test_a_sink_that_never_works(self, world, server):
+        """Patience ends, and then everything is listed."""
+
+        def sink(batch):
+            raise ServiceUnavailable("never", status=503)
+
+        report = await world.relay(world.source(SAID), sink, retry=Retry(attempts=3, first_wait=0.01))
+
+        assert ("", TEXT) == (report.delivered_text, report.undelivered_text)
+        assert "complete" == report.state
+        accounted(report, TEXT)
+
+    async def test_a_push_that_hangs(self, world, fake, server):
+        """The reader never waits for a push: the stream ends on time, and one more push carries the rest."""
+        said = ["word "] * 30
+        fake.completions.say(said, every=0.005)
+        fake.push.late(0.8)
+        async with world.client(server) as client:
+            stream = client.completions.stream(**ASK)
+            report = await world.relay(stream, client.push.to("device"), coalescer=often())
+
+            assert "".join(said) == shown(fake).text
+            assert 2 == len(report.pushes)
+            assert stream.timing.max_gap < 0.6
+        first, last = fake.push.requests
+        assert last.at - first.at >= 0.7
+
+    async def test_back_pressure(self, world, server):
+        """When too much text waits for a slow sink, the source is not read further; nothing is lost."""
+        handed, ahead = [], []
+
+        def items():
+            for number in range(60):
+                handed.append(number)
+                yield "0123456789"
+
+        async def aitems():
+            for item in items():
+                await anyio.sleep(0)
+                yield item
+
+        taken = []
+
+        def sink(batch):
+            time.sleep(0.002)
+            taken.append(batch.text)
+            ahead.append(10 * len(handed) - sum(map(len, taken)))
+
+        report = await world.relay(items() if world.name == "sync" else aitems(), sink, coalescer=PassThrough(), max_backlog_bytes=50)
+
+        assert "0123456789" * 60 == "".join(taken) == report.delivered_text
+        assert max(ahead) <= 50 + 10
+
+    async def test_told_of_everything(self, world, server):
+        """The hook hears of each delivery and loss, and at last of the report."""
+        told = []
+
+        def sink(batch):
+            if batch.text == SAID[0]:
+                raise ZeroDivisionError
+
+        report = await world.relay(world.source([SAID[0], 0.05, *SAID[1:]]), sink, coalescer=PassThrough(), on_event=told.append)
+
+        assert {*report.pushes, *report.undelivered, report} == set(told) if _hashable(report) else True
+        assert told[-1] is report
+        assert len(told) == len(report.pushes) + len(report.undelivered) + 1
+
+
+def _hashable(value):
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
+
+
+class TestSources:
+    async def test_chunks(self, world, server):
+        """A source may yield chunks, of any making."""
+        chunks = [CompletionChunk.of_text(text) for text in SAID]
+        report = await world.relay(world.source(chunks), lambda batch: None)
+
+        accounted(report, TEXT)
+
+    def test_a_list(self, server):
+        """A list will do, and so will nothing at all."""
+        accounted(relay(SAID, lambda batch: None), TEXT)
+        report = relay([], lambda batch: None)
+        assert ("", "complete", 1) == (report.delivered_text, report.state, len(report.pushes))
+
+    def test_on_no_event_loop_yet(self):
+        """The async relay can be made before the loop runs."""
+        source = WORLDS["asyncio"].source(SAID)
+        accounted(asyncio.run(relay(source, lambda batch: None)), TEXT)
+
+        async def main():
+            return await relay(WORLDS["trio"].source(SAID), lambda batch: None)
+
+        accounted(trio.run(main), TEXT)
+
+    @pytest.mark.parametrize("error", [ValueError("no more"), StreamTruncated("cut"), KeyboardInterrupt()], ids=repr)
+    async def test_a_source_that_fails(self, world, server, error):
+        """What it said is delivered first; then its exception comes out, unchanged, with the report."""
+        taken = []
+        with pytest.raises(type(error)) as caught:
+            await world.relay(world.source([*SAID, 0.01, error]), taken.append)
+
+        assert caught.value is error
+        report = error.report
+        assert TEXT == "".join(batch.text for batch in taken)
+        assert ("error", type(error).__name__) == (taken[-1].state, taken[-1].finish_reason)
+        assert (report.state, report.error) == ("error", error)
+        accounted(report, TEXT)
+
+    async def test_a_stream_that_breaks(self, world, fake, server):
+        """A stream that breaks in the middle ends the same way, at the phone too."""
+        fake.completions.drop(after_events=4, text=SAID)
+        async with world.client(server) as client:
+            with pytest.raises(Exception) as caught:
+                await world.relay(client.completions.stream(**ASK), client.push.to("device"), coalescer=often())
+
+        assert "".join(SAID[:3]) == caught.value.report.delivered_text == caught.value.partial.text == shown(fake).text
+        assert ("error", type(caught.value).__name__) == (shown(fake).state, shown(fake).reason)
+
+    async def test_a_source_of_nonsense(self, world, server):
+        """What is neither a chunk nor text is named, after what came before it."""
+        with pytest.raises(InvalidArgument) as caught:
+            await world.relay(world.source(["a", 1]), lambda batch: None)
+
+        assert "a" == caught.value.report.delivered_text
+
+    async def test_closed_at_last(self, world, server):
+        """A generator's own clean-up runs, in whichever way the relay ends."""
+        cleaned = []
+
+        def items():
+            try:
+                yield "a"
+                yield 1
+            finally:
+                cleaned.append("sync")
+
+        async def aitems():
+            try:
+                yield "a"
+                yield 1
+            finally:
+                await anyio.sleep(0.01)
+                cleaned.append("async")
+
+        with pytest.raises(InvalidArgument):
+            await world.relay(items() if world.name == "sync" else aitems(), lambda batch: None)
+        assert 1 == len(cleaned)
+
+    def test_a_source_that_is_cancelled_from_within(self):
+        """A source whose own task was cancelled by somebody ends the relay, and does not leave it waiting."""
+
+        async def main():
+            async def items():
+                yield "a"
+                inner = asyncio.ensure_future(asyncio.sleep(60))
+                asyncio.get_running_loop().call_later(0.05, inner.cancel)
+                await inner
+
+            with pytest.raises(asyncio.CancelledError) as caught:
+                await asyncio.wait_for(relay(items(), lambda batch: None), 10)
+            assert "a" == caught.value.report.delivered_text
+
+        asyncio.run(main())
+
+
+async def cancelled(world, source, sink, after, times=1, **options):
+    """Cancel a relay once `after()` is true; returns its report, found on what it raised."""
+    found = []
+
+    async def run():
+        try:
+            await relay(source, sink, **options)
+        except BaseException as error:
+            found.append(error)
+            raise
+
+    if world.name == "asyncio":
+        task = asyncio.ensure_future(run())
+        for _ in range(times):
+            await world.until(after)
+            task.cancel()
+            await asyncio.sleep(0.05)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    else:
+        async with anyio.create_task_group() as group:
+            group.start_soon(run)
+            await world.until(after)
+            group.cancel_scope.cancel()
+    (error,) = found
+    return error.report
+
+
+class TestCancelled:
+    @pytest.mark.parametrize("when", ["waiting for the stream", "pushing", "held back"])
+    async def test_what_was_said_is_delivered(self, loop_world, fake, server, when):
+        """A cancelled relay still delivers what was said, and says that it was cancelled."""
+        fake.completions.stall(60, after_events=4, text=SAID)
+        if when == "pushing":
+            fake.push.late(0.3)
+        if when == "held back":
+            fake.push.rate_limit(0.5)
+        async with loop_world.client(server) as client:
+            stream = client.completions.stream(**ASK)
+
+            def ready():
+                return stream.timing.chunks >= 4 and len(fake.push.requests) >= 1
+
+            report = await cancelled(loop_world, stream, client.push.to("device"), ready, coalescer=often(), retry=QUICK)
+
+        assert "".join(SAID[:3]) == shown(fake).text
+        assert ("cancelled", True) == (shown(fake).state, shown(fake).complete)
+        assert (report.state, report.undelivered) == ("cancelled", ())
+        accounted(report, "".join(SAID[:3]))
+
+    async def test_the_grace_period_is_bounded(self, loop_world, fake, server):
+        """A sink that hangs does not keep a cancelled relay for longer than the grace period."""
+        fake.completions.stall(60, after_events=4, text=SAID)
+        fake.push.late(30, times=None)
+        async with loop_world.client(server) as client:
+            stream = client.completions.stream(**ASK)
+            began = time.monotonic()
+            report = await cancelled(
+                loop_world, stream, client.push.to("device"), lambda: fake.push.requests, coalescer=often(), grace=0.2
+            )
+
+        assert time.monotonic() - began < 10
+        accounted(report, "".join(SAID[:3]))
+        assert {True} == {isinstance(u.error, (DeadlineExceeded, AmbiguousDelivery)) for u in report.undelivered}
+        assert "" == report.delivered_text
+
+    def test_a_second_cancellation(self, fake, server):
+        """Who cancels twice means it: the rest is listed as undelivered, at once."""
+        world = WORLDS["asyncio"]
+
+        async def scenario():
+            fake.completions.stall(60, after_events=4, text=SAID)
+            fake.push.late(30, times=None)
+            async with world.client(server) as client:
+                stream = client.completions.stream(**ASK)
+                began = time.monotonic()
+                report = await cancelled(
+                    world, stream, client.push.to("device"), lambda: fake.push.requests, 2, coalescer=often(), grace=60
+                )
+            assert time.monotonic() - began < 10
+            accounted(report, "".join(SAID[:3]))
+            assert "".join(SAID[:3]) == report.undelivered_text
+
+        world.run(scenario)
+
+    async def test_no_exception_group(self, loop_world, fake, server):
+        """Whatever fails in the reading task comes out as itself, even when the sink fails at the same time."""
+
+        def sink(batch):
+            raise ZeroDivisionError
+
+        with pytest.raises(ValueError, match="both"):
+            await loop_world.relay(loop_world.source(["a", ValueError("both")]), sink)
+
+    async def test_a_generator_that_swallows_nothing(self, loop_world, server):
+        """A cancelled relay closes the generator that it read, and waits for its clean-up."""
+        cleaned = []
+
+        async def items():
+            try:
+                yield "a"
+                await anyio.sleep(60)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await anyio.sleep(0.02)
+                cleaned.append(True)
+
+        taken = []
+        report = await cancelled(loop_world, items(), taken.append, lambda: taken, coalescer=often())
+
+        assert [True] == cleaned
+        assert "a" == report.delivered_text
+
+
+def interrupt_when(ready, times=1):
+    """Press Ctrl-C, as the terminal would, once `ready()` is true."""
+
+    def press():
+        for _ in range(times):
+            settle(ready, 10)
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            time.sleep(0.15)
+
+    thread = threading.Thread(target=press, daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals")
+class TestCtrlC:
+    """The blocking relay, in the main thread."""
+
+    def run(self, scenario):
+        async def guarded():
+            with pytest.raises(KeyboardInterrupt) as caught:
+                await scenario()
+            return caught.value.report
+
+        return WORLDS["sync"].run(guarded)
+
+    @pytest.mark.parametrize("when", ["waiting for the stream", "pushing", "held back"])
+    def test_what_was_said_is_delivered(self, fake, server, when):
+        """Ctrl-C ends the stream, delivers what was said, and is raised again with the report."""
+        fake.completions.stall(60, after_events=4, text=SAID)
+        if when == "pushing":
+            fake.push.late(0.3)
+        if when == "held back":
+            fake.push.rate_limit(0.5)
+        world = WORLDS["sync"]
+
+        async def scenario():
+            async with world.client(server) as client:
+                stream = client.completions.stream(**ASK)
+
+                def ready():
+                    pushed = fake.pushes if when == "waiting for the stream" else fake.push.requests
+                    return stream.timing.chunks >= 4 and pushed
+
+                presser = interrupt_when(ready)
+                try:
+                    await world.relay(stream, client.push.to("device"), coalescer=often(), retry=QUICK)
+                finally:
+                    presser.join()
+
+        began = time.monotonic()
+        report = self.run(scenario)
+
+        assert time.monotonic() - began < 15
+        assert "".join(SAID[:3]) == shown(fake).text
+        assert ("cancelled", "KeyboardInterrupt", True) == (shown(fake).state, shown(fake).reason, shown(fake).complete)
+        assert (report.state, report.undelivered) == ("cancelled", ())
+        accounted(report, "".join(SAID[:3]))
+
+    def test_the_second_one_ends_it(self, fake, server):
+        """Who presses twice means it: the rest is listed as undelivered, at once."""
+        fake.completions.stall(60, after_events=4, text=SAID)
+        fake.push.rate_limit(30, times=None)
+        world = WORLDS["sync"]
+
+        async def scenario():
+            async with world.client(server) as client:
+                stream = client.completions.stream(**ASK)
+                presser = interrupt_when(lambda: stream.timing.chunks >= 4 and fake.push.requests, times=2)
+                try:
+                    await world.relay(stream, client.push.to("device"), coalescer=often(), grace=60)
+                finally:
+                    presser.join()
+
+        began = time.monotonic()
+        report = self.run(scenario)
+
+        assert time.monotonic() - began < 15
+        accounted(report, "".join(SAID[:3]))
+        assert "".join(SAID[:3]) == report.undelivered_text
+
+    def test_the_grace_period_is_bounded(self, fake, server):
+        """A rate limit that outlasts the grace period leaves the rest undelivered."""
+        fake.completions.stall(60, after_events=4, text=SAID)
+        fake.push.rate_limit(30, times=None)
+        world = WORLDS["sync"]
+
+        async def scenario():
+            async with world.client(server) as client:
+                stream = client.completions.stream(**ASK)
+                presser = interrupt_when(lambda: stream.timing.chunks >= 4 and fake.push.requests)
+                try:
+                    await world.relay(stream, client.push.to("device"), coalescer=often(), grace=0.2)
+                finally:
+                    presser.join()
+
+        began = time.monotonic()
+        report = self.run(scenario)
+
+        assert time.monotonic() - began < 15
+        assert {DeadlineExceeded} == {type(missing.error) for missing in report.undelivered}
+        accounted(report, "".join(SAID[:3]))
+
+    def test_a_generator_that_is_running(self):
+        """A generator that cannot be interrupted is left at once, and closed by its reader as soon as it speaks."""
+        taken, cleaned, go = [], [], threading.Event()
+
+        def items():
+            try:
+                yield "a"
+                go.wait(10)
+                yield "b"
+            finally:
+                cleaned.append(threading.current_thread().name)
+
+        presser = interrupt_when(lambda: taken)
+        with pytest.raises(KeyboardInterrupt) as caught:
+            try:
+                relay(items(), taken.append, coalescer=often())
+            finally:
+                presser.join()
+
+        assert "a" == caught.value.report.delivered_text
+        assert [] == cleaned
+        go.set()
+        assert settle(lambda: cleaned)
+        assert settle(lambda: not our_threads())
+
+    def test_at_any_moment(self):
+        """Wherever Ctrl-C hits, what was said is accounted for."""
+        for round_ in range(30):
+            taken = []
+
+            def items():
+                for number in range(100_000):
+                    yield f"{number} "
+
+            def press(delay=0.002 + 0.001 * (round_ % 10)):
+                time.sleep(delay)
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+            presser = threading.Thread(target=press)
+            with pytest.raises(KeyboardInterrupt) as caught:
+                try:
+                    presser.start()
+                    relay(items(), taken.append, coalescer=PassThrough(), grace=5)
+                finally:
+                    presser.join()
+            report = getattr(caught.value, "report", None)
+            if report is not None:
+                accounted(report, report.completion.text)
+        gc.collect()
+        assert settle(lambda: not our_threads())
