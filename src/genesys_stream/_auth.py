@@ -6,11 +6,13 @@ world, and everybody else, in either world, waits for the outcome of that one re
 
 from __future__ import annotations
 
+import asyncio
 import copy
+import sys
 import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import anyio
@@ -19,11 +21,12 @@ from attrs import define, field
 
 from . import _errors
 from ._core.conversation import Attempt, Outcome, Retry
+from ._core.exchange import Reply
 from ._core.regions import endpoints
 from ._core.settings import Settings, missing_credentials
-from ._core.tokens import Grant, TokenBook, authorise, token_request
+from ._core.tokens import Grant, TokenBook, authorise, is_token, token_request
 from ._errors import GenesysStreamError
-from ._http import headers_of, phases, reply_of, step
+from ._http import headers_of, phases, step
 from ._values import Timeouts
 from ._wire import kind
 
@@ -36,6 +39,7 @@ class Flight:
 
     token: str | None = field(default=None, repr=False)
     error: GenesysStreamError | None = None
+    _leader: int = field(factory=threading.get_ident, init=False, repr=False)
     _landed: threading.Event = field(factory=threading.Event, init=False)
     _wakers: list[Callable[[], None]] = field(factory=list, init=False, repr=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
@@ -50,7 +54,17 @@ class Flight:
             wake()
 
     def wait(self) -> None:
-        """Block until it has landed."""
+        """Block until it has landed.
+
+        Raises:
+            UsageError: The request is made by this very thread, which cannot go on with it while it blocks.
+        """
+        if not self._landed.is_set() and self._leader == threading.get_ident():
+            msg = (
+                "this thread is asking for a token already and would wait for itself for ever: "
+                "a blocking call was made on an event loop, or in an on_event hook"
+            )
+            raise _errors.UsageError(msg)
         self._landed.wait()
 
     async def arrival(self) -> None:
@@ -65,38 +79,21 @@ class Flight:
 
 
 def _waker(event: anyio.Event) -> Callable[[], None]:
-    """A function that sets the event from any thread."""
-    if _on_asyncio():
-        import asyncio
-
-        loop = asyncio.get_running_loop()
-
-        def wake() -> None:
-            try:
-                loop.call_soon_threadsafe(event.set)
-            except RuntimeError:
-                # The loop is closed, and with it whoever waited on it.
-                return
-
-        return wake
-    import trio
-
-    token = trio.lowlevel.current_trio_token()
-
-    def wake_trio() -> None:
-        try:
-            token.run_sync_soon(event.set)
-        except trio.RunFinishedError:
-            # As above.
-            return
-
-    return wake_trio
+    """A function that sets the event from any thread; where the event loop is gone, so is whoever waited on it."""
+    trio = sys.modules.get("trio")  # where nobody has imported trio, this is not trio
+    if trio is not None and trio.lowlevel.in_trio_run():
+        return _quietly(trio.lowlevel.current_trio_token().run_sync_soon, event, trio.RunFinishedError)
+    return _quietly(asyncio.get_running_loop().call_soon_threadsafe, event, RuntimeError)
 
 
-def _on_asyncio() -> bool:
-    import sniffio
+def _quietly(
+    soon: Callable[[Callable[[], object]], object], event: anyio.Event, gone: type[Exception]
+) -> Callable[[], None]:
+    def wake() -> None:
+        with suppress(gone):
+            soon(event.set)
 
-    return sniffio.current_async_library() == "asyncio"
+    return wake
 
 
 class ClientCredentials(httpx.Auth):
@@ -132,11 +129,14 @@ class ClientCredentials(httpx.Auth):
         allow_insecure_http: bool = False,
     ) -> None:
         for name, value in (("client_id", client_id), ("client_secret", client_secret)):
-            if not isinstance(value, str) or not value.strip() or not value.isprintable():
+            if not _is_printable(value):
                 msg = f"{name} must be a string of printable characters that is not empty"
                 raise _errors.ConfigurationError(msg)
-        if isinstance(scopes, str):
-            msg = "scopes must be a list of strings, not one string"
+        if ":" in client_id:
+            msg = "client_id must not have a colon, which a Basic header could not tell from the one before the secret"
+            raise _errors.ConfigurationError(msg)
+        if not _is_list_of_scopes(scopes):
+            msg = "scopes must be a list of strings of printable characters"
             raise _errors.ConfigurationError(msg)
         place = endpoints(region, login_url=login_url, allow_insecure_http=allow_insecure_http)
         self._client_id = client_id
@@ -145,6 +145,7 @@ class ClientCredentials(httpx.Auth):
         self._book = TokenBook()
         self._flight: Flight | None = None
         self._lock = threading.Lock()
+        self._clock = time.monotonic
 
     def __repr__(self) -> str:
         return f"ClientCredentials({self._client_id!r})"
@@ -153,10 +154,10 @@ class ClientCredentials(httpx.Auth):
         msg = "a session with its secret is not to be pickled; make another one where it is needed"
         raise TypeError(msg)
 
-    def obtain(self, margin: float = 0.0, refused: str | None = None) -> Generator[Attempt | Flight, Outcome | None, str]:
+    def obtain(self, margin: float = 0.0, refused: str | None = None) -> Generator[Attempt | Flight, Any, str]:
         """The dialogue at whose end there is a good token.
 
-        It yields either an `Attempt`, whose outcome it is sent, or a `Flight` to wait for.
+        It yields either an `Attempt`, whose outcome it is sent, or a `Flight` to wait for, and then it is sent nothing.
 
         Args:
             margin: For how many seconds the token must still be good.
@@ -187,36 +188,43 @@ class ClientCredentials(httpx.Auth):
         with self._lock:
             if refused is not None:
                 self._book.strike(refused)
-            token = self._book.good(time.monotonic(), margin)
+            token = self._book.good(self._clock(), margin)
             if token is not None or self._flight is not None:
                 return token, self._flight
             self._flight = Flight()
             return None, None
 
-    def _lead(self) -> Generator[Attempt | Flight, Outcome | None, str]:
-        asked_at = time.monotonic()
-        grant: Grant | None = None
-        failure: BaseException | None = None
+    def _lead(self) -> Generator[Attempt | Flight, Any, str]:
+        asked_at = self._clock()
         try:
-            grant = yield from authorise(self._request, self._retry)
+            with closing(authorise(self._request, self._retry)) as dialogue:
+                attempt, result = step(lambda: next(dialogue))
+                while attempt is not None:
+                    asked_at = self._clock() + attempt.after
+                    outcome = yield attempt
+                    attempt, result = step(lambda: dialogue.send(outcome))  # noqa: B023 - called at once
+            grant: Grant = result
         except BaseException as error:
-            failure = error
+            # Whatever else ended it, such as a cancellation, is this caller's alone, and somebody else leads.
+            self._land(None, asked_at, error if isinstance(error, GenesysStreamError) else None)
             raise
-        finally:
-            with self._lock:
-                flight, self._flight = self._flight, None
-                if grant is not None:
-                    self._book.enter(grant, asked_at)
-            if flight is not None:
-                flight.land(grant.token if grant else None, failure if isinstance(failure, GenesysStreamError) else None)
+        self._land(grant, asked_at, None)
         return grant.token
+
+    def _land(self, grant: Grant | None, asked_at: float, error: GenesysStreamError | None) -> None:
+        with self._lock:
+            flight, self._flight = self._flight, None
+            if grant is not None:
+                self._book.enter(grant, asked_at)
+        if flight is not None:
+            flight.land(None if grant is None else grant.token, error)
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Authorise a request of a blocking httpx client."""
         refused: str | None = None
         for _ in range(2):
             with closing(self.obtain(refused=refused)) as dialogue:
-                wanted, token = step(lambda: next(dialogue))  # noqa: B023 - called at once
+                wanted, token = step(lambda: next(dialogue))
                 while wanted is not None:
                     outcome: Outcome | None = None
                     if isinstance(wanted, Flight):
@@ -224,7 +232,7 @@ class ClientCredentials(httpx.Auth):
                     else:
                         time.sleep(wanted.after)
                         response = yield _as_httpx(wanted, request)
-                        outcome = reply_of(response, response.read(), None)
+                        outcome = _as_reply(response, response.read())
                     wanted, token = step(lambda: dialogue.send(outcome))  # noqa: B023 - called at once
             request.headers["Authorization"] = f"Bearer {token}"
             response = yield request
@@ -238,7 +246,7 @@ class ClientCredentials(httpx.Auth):
         refused: str | None = None
         for _ in range(2):
             with closing(self.obtain(refused=refused)) as dialogue:
-                wanted, token = step(lambda: next(dialogue))  # noqa: B023 - called at once
+                wanted, token = step(lambda: next(dialogue))
                 while wanted is not None:
                     outcome: Outcome | None = None
                     if isinstance(wanted, Flight):
@@ -246,7 +254,7 @@ class ClientCredentials(httpx.Auth):
                     else:
                         await anyio.sleep(wanted.after)
                         response = yield _as_httpx(wanted, request)
-                        outcome = reply_of(response, await response.aread(), None)
+                        outcome = _as_reply(response, await response.aread())
                     wanted, token = step(lambda: dialogue.send(outcome))  # noqa: B023 - called at once
             request.headers["Authorization"] = f"Bearer {token}"
             response = yield request
@@ -256,21 +264,37 @@ class ClientCredentials(httpx.Auth):
             refused = token
 
 
+def _is_printable(value: object) -> bool:
+    return isinstance(value, str) and value.isprintable() and bool(value.strip())
+
+
+def _is_list_of_scopes(value: object) -> bool:
+    return isinstance(value, Sequence) and not isinstance(value, str) and all(_is_printable(scope) for scope in value)
+
+
+def _as_reply(response: httpx.Response, body: bytes) -> Reply:
+    """A reply whose body httpx has decoded, whatever its content coding."""
+    return Reply(response.status_code, dict(response.headers), body, at=time.time())
+
+
 def _as_httpx(attempt: Attempt, beside: httpx.Request) -> httpx.Request:
     """The token request, with the timeouts of the request that it is made for."""
     timeout = beside.extensions.get("timeout") or phases(Timeouts(), None, headers=30.0)
     wanted = attempt.request
     return httpx.Request(
-        wanted.method, wanted.url, headers=headers_of(wanted, None, {}), content=wanted.content,
+        wanted.method,
+        wanted.url,
+        headers=headers_of(wanted, None, {}),
+        content=wanted.content,
         extensions={"timeout": timeout},
     )
 
 
-def credentials_of(
+def credentials_of(  # noqa: PLR0917 - the clients' own arguments, in their order
     client_id: str | None,
     client_secret: str | None,
     access_token: str | None,
-    credentials: ClientCredentials | None,
+    credentials: object,
     settings: Settings,
     scopes: Sequence[str],
     allow_insecure_http: bool,
@@ -283,7 +307,9 @@ def credentials_of(
     Raises:
         ConfigurationError: There is nothing, or more than one thing.
     """
-    if (access_token is not None) + (credentials is not None) + (client_id is not None or client_secret is not None) > 1:
+    if (access_token is not None) + (credentials is not None) + (
+        client_id is not None or client_secret is not None
+    ) > 1:
         msg = "give one of client_id and client_secret, access_token, or credentials"
         raise _errors.ConfigurationError(msg)
     if credentials is not None:
@@ -292,8 +318,8 @@ def credentials_of(
             raise _errors.ConfigurationError(msg)
         return credentials
     if access_token is not None:
-        if not isinstance(access_token, str) or not access_token.isascii() or not access_token.isprintable() or not access_token.strip():
-            msg = "access_token must be a string of printable ASCII characters that is not empty"
+        if not is_token(access_token):
+            msg = "access_token must be a string of visible ASCII characters, without spaces, that is not empty"
             raise _errors.ConfigurationError(msg)
         return None
     if client_id is None or client_secret is None:
