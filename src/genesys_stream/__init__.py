@@ -5,8 +5,40 @@ from ._aio.completions import AsyncCompletions, AsyncCompletionStream
 from ._aio.push import AsyncPushClient, AsyncPushSink
 from ._auth import ClientCredentials
 from ._core.accumulate import CompletionAccumulator
+from ._core.artifacts import ArtifactReader, ArtifactScanner
 from ._core.assemble import StreamAssembler
-from ._core.coalesce import Coalescer, LearnsFromDelivery, PassThrough, Sentence, TimeSize
+from ._core.budget import (
+    ANDROID_BACKGROUND,
+    ANDROID_FOREGROUND,
+    APNS_ALERT,
+    APNS_BACKGROUND,
+    GENESYS,
+    LIVE_ACTIVITY,
+    Profile,
+    Rate,
+)
+from ._core.coalesce import (
+    Coalescer,
+    FinalOnly,
+    Idle,
+    ImmediateFirst,
+    JsonArtifact,
+    LearnsFromDelivery,
+    Line,
+    MarkdownBlock,
+    Milestones,
+    Paragraph,
+    PassThrough,
+    Pattern,
+    Schedule,
+    Sentence,
+    TimeSize,
+    Word,
+    any_of,
+    bounded,
+    switch,
+    then,
+)
 from ._core.completions import CompletionOptions
 from ._core.conversation import Retry
 from ._core.payload import Envelope
@@ -56,6 +88,7 @@ from ._sync.client import Client
 from ._sync.completions import Completions, CompletionStream
 from ._sync.push import PushClient, PushSink
 from ._values import (
+    Artifact,
     Batch,
     Choice,
     ChunkChoice,
@@ -78,9 +111,18 @@ from ._values import (
 from ._version import __version__
 
 __all__ = [
+    "ANDROID_BACKGROUND",
+    "ANDROID_FOREGROUND",
+    "APNS_ALERT",
+    "APNS_BACKGROUND",
     "COMPLETIONS_PATH",
+    "GENESYS",
+    "LIVE_ACTIVITY",
     "PUSH_PATH",
     "AmbiguousDelivery",
+    "Artifact",
+    "ArtifactReader",
+    "ArtifactScanner",
     "AsyncClient",
     "AsyncCompletionStream",
     "AsyncCompletions",
@@ -112,29 +154,41 @@ __all__ = [
     "EventDecoder",
     "EventTooLarge",
     "Exchange",
+    "FinalOnly",
     "FirstTokenTimeout",
     "FunctionCall",
     "GatewayTimeout",
     "GenesysStreamError",
+    "Idle",
+    "ImmediateFirst",
     "InvalidArgument",
+    "JsonArtifact",
     "LearnsFromDelivery",
+    "Line",
     "MalformedEvent",
+    "MarkdownBlock",
     "Message",
+    "Milestones",
     "NetworkError",
     "NotFound",
+    "Paragraph",
     "ParseError",
     "PassThrough",
+    "Pattern",
     "PayloadTooLarge",
     "PermissionDenied",
     "PoolExhausted",
+    "Profile",
     "ProtocolError",
     "PushClient",
     "PushReceipt",
     "PushSink",
+    "Rate",
     "RateLimited",
     "RelayReport",
     "RequestTimeout",
     "Retry",
+    "Schedule",
     "Sentence",
     "ServerError",
     "ServerSentEvent",
@@ -158,6 +212,11 @@ __all__ = [
     "UnsupportedMediaType",
     "Usage",
     "UsageError",
+    "Word",
     "__version__",
+    "any_of",
+    "bounded",
     "relay",
+    "switch",
+    "then",
 ]

@@ -6,12 +6,13 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import closing
 from types import TracebackType
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import anyio
 from typing_extensions import Self, Unpack
 
 from .. import _errors
+from .._core.artifacts import ArtifactReader
 from .._core.completions import Call, CompletionOptions, Reading, Want, complete, completion_call
 from .._core.settings import Settings
 from .._core.surrogates import SurrogateJoiner
@@ -19,6 +20,8 @@ from .._http import failure, step
 from .._values import Completion, CompletionChunk, Message, Timing
 from .session import Session, clock
 from .shield import Unhooked
+
+T = TypeVar("T")
 
 DRAIN_SECONDS = 0.05
 """How long to wait for the end of a body whose meaning is complete, so that its connection can be used again."""
@@ -95,6 +98,23 @@ class AsyncCompletionStream:
     def text_stream(self) -> AsyncIterator[str]:
         """The text alone, piece by piece, with the halves of surrogate pairs joined."""
         return _Texts(self)
+
+    def artifacts(self, path: str, into: type[T]) -> AsyncIterator[T]:
+        """Read the elements of a JSON array, each as soon as it is complete.
+
+        Args:
+            path: Where the array is in what is said, such as "items" or "result.items"; "$" for a text that is an array.
+            into: The class of an element: an attrs class, or anything else that cattrs can structure.
+
+        Returns:
+            An async iterator of values; leaving a loop over it closes the stream.
+
+        Raises:
+            InvalidArgument: The path is not one.
+            ParseError: While iterating: an element is not what the class asks for, or there is no such array.
+            GenesysStreamError: While iterating: the stream broke; see the class.
+        """
+        return _Artifacts(self, ArtifactReader(path, into))
 
     @property
     def completion(self) -> Completion:
@@ -290,6 +310,29 @@ class _Texts:
         if rest:
             return rest
         raise StopAsyncIteration
+
+
+class _Artifacts(Generic[T]):
+    """The elements of an array in a stream."""
+
+    def __init__(self, stream: AsyncCompletionStream, reader: ArtifactReader[T]) -> None:
+        self._chunks = stream.__aiter__()
+        self._reader = reader
+        self._ready: deque[T] = deque()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        while not self._ready:
+            chunk = await anext(self._chunks, None)
+            if chunk is not None:
+                self._ready.extend(self._reader.feed(chunk.text))
+                continue
+            self._ready.extend(self._reader.close())
+            if not self._ready:
+                raise StopAsyncIteration
+        return self._ready.popleft()
 
 
 class AsyncCompletions:

@@ -8,11 +8,12 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from typing_extensions import Self, Unpack
 
 from .. import _errors
+from .._core.artifacts import ArtifactReader
 from .._core.completions import Call, CompletionOptions, Reading, Want, complete, completion_call
 from .._core.settings import Settings
 from .._core.surrogates import SurrogateJoiner
@@ -20,6 +21,8 @@ from .._http import failure, step
 from .._values import Completion, CompletionChunk, Message, Timing
 from .session import Session, clock
 from .watchdog import Watch, watchdog
+
+T = TypeVar("T")
 
 DRAIN_SECONDS = 0.05
 """How long to wait for the end of a body whose meaning is complete, so that its connection can be used again."""
@@ -103,6 +106,28 @@ class CompletionStream:
         rest = joiner.close()
         if rest:
             yield rest
+
+    def artifacts(self, path: str, into: type[T]) -> Iterator[T]:
+        """Read the elements of a JSON array, each as soon as it is complete.
+
+        Args:
+            path: Where the array is in what is said, such as "items" or "result.items"; "$" for a text that is an array.
+            into: The class of an element: an attrs class, or anything else that cattrs can structure.
+
+        Returns:
+            An iterator of values; leaving a loop over it closes the stream.
+
+        Raises:
+            InvalidArgument: The path is not one.
+            ParseError: While iterating: an element is not what the class asks for, or there is no such array.
+            GenesysStreamError: While iterating: the stream broke; see the class.
+        """
+        return self._artifacts(ArtifactReader(path, into))
+
+    def _artifacts(self, reader: ArtifactReader[T]) -> Iterator[T]:
+        for chunk in self:
+            yield from reader.feed(chunk.text)
+        yield from reader.close()
 
     @property
     def completion(self) -> Completion:
