@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 import backoff
 from attrs import evolve
@@ -30,6 +31,23 @@ from .coalesce import Coalescer
 from .conversation import Retry
 from .surrogates import SurrogateJoiner
 from .text import utf8_size
+
+
+class Account(Protocol):
+    """What pushes are paid from; a `Budget`, or one that several threads share."""
+
+    def book(self, now: float, *, final: bool) -> float:
+        """Book a push; returns when it may go out."""
+        ...
+
+    def refund(self) -> None:
+        """Give back a booking that was not used."""
+        ...
+
+    def empty_until(self, until: float) -> None:
+        """Let nothing out before `until`."""
+        ...
+
 
 Fit = Callable[[Batch], int]
 """How many characters of a batch's text one payload can carry."""
@@ -95,6 +113,7 @@ class Desk:
         retry: How patient to be with a sink that fails.
         give_up_after: For how many seconds the end of the stream is tried against a sink that fails.
         max_backlog_bytes: How much text may wait before `full` asks the source to wait.
+        budget: What the sink's pushes are paid from; None when they cost nothing.
     """
 
     def __init__(
@@ -103,6 +122,7 @@ class Desk:
         *,
         stream_id: str,
         fit: Fit | None = None,
+        budget: Account | None = None,
         retry: Retry,
         give_up_after: float = GIVE_UP_AFTER,
         max_backlog_bytes: int = MAX_BACKLOG_BYTES,
@@ -111,6 +131,10 @@ class Desk:
         self._feedback: Callable[[object, float], None] | None = getattr(coalescer, "feedback", None)
         self._stream_id = stream_id
         self._fit = fit
+        self._budget = budget
+        self._turn: float | None = None
+        self._booked_at = 0.0
+        self._paced_seconds = 0.0
         self._retry = retry
         self._give_up_after = give_up_after
         self._max_backlog_bytes = max_backlog_bytes
@@ -228,6 +252,7 @@ class Desk:
         self._closed_at = now
         self._closing = Batch("", "final", now, now, 0, state=state, finish_reason=finish_reason)
         self._failures = 0  # the end has all of the patience
+        self._give_back_turn()  # it pays from the reserve
         self._lose_patience(now)
 
     @property
@@ -254,7 +279,7 @@ class Desk:
         if self._finished or self._in_hand is not None:
             return None
         if self._pending is not None or self._ready or self._closing is not None:
-            return float("-inf") if self._hold_until is None else self._hold_until
+            return max((at for at in (self._hold_until, self._turn) if at is not None), default=float("-inf"))
         return self._tick_at
 
     def take(self, now: float) -> Batch | None:
@@ -270,6 +295,8 @@ class Desk:
             if self._tick_at is not None and self._tick_at <= now:
                 self._tick_at = None  # against the protocol; it is asked again when there is something new
         if self._hold_until is not None and now < self._hold_until:
+            return None
+        if not self._is_its_turn(now):
             return None
         try:
             batch = self._pending or self._next(self._fit)
@@ -288,6 +315,24 @@ class Desk:
         self._in_hand = batch
         return batch
 
+    def _is_its_turn(self, now: float) -> bool:
+        """Pay for the next push, or book it for when the budget allows it."""
+        if self._budget is None or not (self._pending is not None or self._ready or self._closing is not None):
+            return True
+        if self._turn is None:
+            self._booked_at = now
+            self._turn = self._budget.book(now, final=self._closing is not None)
+        if now < self._turn:
+            return False
+        self._paced_seconds += self._turn - self._booked_at
+        self._turn = None
+        return True
+
+    def _give_back_turn(self) -> None:
+        if self._budget is not None and self._turn is not None:
+            self._budget.refund()
+            self._turn = None
+
     def _next(self, fit: Fit | None) -> Batch | None:
         """Make a batch of all that is ready, as far as it fits; the final one, once everything does."""
         ready = self._ready or ([] if self._closing is None else [self._closing])
@@ -300,6 +345,7 @@ class Desk:
             ready[0].first_at,
             ready[-1].last_at,
             sum(batch.deltas for batch in ready),
+            tuple(artifact for batch in ready for artifact in batch.artifacts),
             stream_id=self._stream_id,
             seq=self._seq + 1,
             offset=self._offset,
@@ -318,8 +364,13 @@ class Desk:
 
     def _cut(self, whole: Batch, count: int) -> Batch:
         text, rest = whole.text[:count], whole.text[count:]
-        self._ready = [Batch(rest, whole.reason, whole.first_at, whole.last_at, 0)] if rest else []
-        return evolve(whole, text=text, crc=zlib.crc32(text.encode(), self._crc))
+        artifacts, self._ready = whole.artifacts, []
+        if rest:
+            end = whole.offset + utf8_size(text)
+            artifacts = tuple(artifact for artifact in whole.artifacts if artifact.end <= end)
+            later = whole.artifacts[len(artifacts) :]
+            self._ready = [Batch(rest, whole.reason, whole.first_at, whole.last_at, 0, later)]
+        return evolve(whole, text=text, artifacts=artifacts, crc=zlib.crc32(text.encode(), self._crc))
 
     def delivered(self, batch: Batch, receipt: object, now: float) -> Delivery:
         """Take note that the sink took the batch."""
@@ -352,6 +403,8 @@ class Desk:
         self._last_error = error
         self._failures += not isinstance(error, _errors.RateLimited)
         self._asked = max(0.0, error.retry_after or 0.0)
+        if self._budget is not None and isinstance(error, _errors.RateLimited):
+            self._budget.empty_until(now + self._asked)
         self._hold_since = now
         self._hold_until = now + self._asked + self._retry.jitter(next(self._bounds))
         self._tell(error, now)
@@ -399,6 +452,7 @@ class Desk:
         self._finished = True
 
     def _list_undelivered(self, error: BaseException) -> None:
+        self._give_back_turn()
         unsure = self._pending or self._in_hand
         self._pending = None
         if unsure is not None:
@@ -419,6 +473,7 @@ class Desk:
             error=self._mistake if self._error is None else self._error,
             resent=self._all_resent,
             held_seconds=self._held_seconds,
+            paced_seconds=self._paced_seconds,
             stream_id=self._stream_id,
         )
 
