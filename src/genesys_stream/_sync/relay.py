@@ -65,6 +65,7 @@ class Relay:
         except BaseException as error:  # noqa: BLE001 - it is raised below
             interruption = error
             self._interrupt(error)
+            self._unlock()
         report = self._desk.report(self._listener.completion)
         self._on_event(report)
         failure = interruption or report.error
@@ -133,6 +134,9 @@ class Relay:
     def _interrupt(self, error: BaseException) -> None:
         """Deliver what was said before the interruption, for as long as the grace period lasts."""
         try:
+            self._unlock()
+            # What the desk has given away may have been sent, or not; the same bytes again do no harm.
+            self._taken = self._desk._in_hand
             with self._bell:
                 self._desk.end("cancelled", clock(), finish_reason=type(error).__name__, error=error)
                 self._bell.notify_all()
@@ -141,6 +145,12 @@ class Relay:
             self._send(clock() + self._grace)
         except BaseException as again:  # noqa: BLE001 - the first interruption is the one that is raised
             self._desk.abandon(again)
+
+    def _unlock(self) -> None:
+        """Release the lock if an interruption hit just between its taking and the `with` that would release it."""
+        with suppress(RuntimeError):
+            while True:
+                self._bell.release()
 
 
 @contextmanager
