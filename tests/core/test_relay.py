@@ -11,11 +11,12 @@ from tests.strategies import deltas
 
 from genesys_stream import _errors
 from genesys_stream._core.assemble import StreamAssembler
+from genesys_stream._core.budget import Budget, Ledger, Rate
 from genesys_stream._core.coalesce import FinalOnly, ImmediateFirst, PassThrough, Sentence, TimeSize
 from genesys_stream._core.conversation import Retry
 from genesys_stream._core.payload import Envelope
 from genesys_stream._core.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
-from genesys_stream._values import Batch, CompletionChunk
+from genesys_stream._values import Artifact, Batch, CompletionChunk
 from genesys_stream._wire import join_surrogates
 
 RETRY = Retry(attempts=3, first_wait=1.0, longest_wait=4.0, longest_retry_after=60.0, jitter=lambda bound: bound)
@@ -222,7 +223,8 @@ def check(world, *, limit=None):
     if not report.undelivered:
         assert (phone.text, phone.complete, phone.missing) == (said, True, ())
 
-    assert -1e-6 <= report.held_seconds <= world.now - world.started + 1e-6
+    for seconds in (report.held_seconds, report.paced_seconds):
+        assert -1e-6 <= seconds <= world.now - world.started + 1e-6
     return report
 
 
@@ -246,6 +248,9 @@ def worlds(draw, coalescer=coalescers):
         draw(coalescer),
         fit=None if limit is None else lambda batch: min(len(batch.text), limit),
         retry=evolve(RETRY, jitter=draw(st.sampled_from([lambda bound: bound, lambda bound: bound / 8]))),
+        budget=draw(
+            st.none() | st.sampled_from([(1, 1.0), (3, 0.1)]).map(lambda rate: Budget(Ledger(), ["a"], Rate(*rate)))
+        ),
         give_up_after=draw(st.sampled_from([0.0, 10.0, 300.0])),
         max_backlog_bytes=draw(st.sampled_from([1, 20, 2**20])),
     )
@@ -501,6 +506,24 @@ class TestFitting:
         assert report.undelivered_text == "ab"
         assert ("complete" if ended else "error") == report.state
         assert [missing.batch.final for missing in report.undelivered] == [True]
+
+    def test_artifacts(self):
+        """A JSON value goes with the batch that holds its end, however batches are merged and cut."""
+        artifacts = [Artifact("[1]", 0), Artifact("{}", 4, 1), Artifact("2", 7, 2)]
+        strategy = Strange([])
+        batches = iter([Batch("[1],", artifacts=(artifacts[0],)), Batch("{},2", artifacts=tuple(artifacts[1:]))])
+        strategy.feed = lambda text, now: [next(batches)]
+        strategy.close = lambda now: ()
+        desk = a_desk(strategy, fit=lambda _: 5)
+        desk.arrive("[1],", 0.0)
+        desk.arrive("{},2", 0.0)
+        desk.end("complete", 0.0)
+        sent = []
+        while not desk.done:
+            sent.append(desk.take(0.0))
+            desk.delivered(sent[-1], None, 0.0)
+
+        assert [("[1],{", (artifacts[0],)), ("},2", tuple(artifacts[1:]))] == [(b.text, b.artifacts) for b in sent]
 
 
 class TestBackPressure:
