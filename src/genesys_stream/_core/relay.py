@@ -110,7 +110,6 @@ class Desk:
         coalescer: Decides when text is due.
         stream_id: Names the stream in every batch.
         fit: How much of a batch one payload can carry; None when there is no limit.
-        history: How many characters of the text before it each batch brings along.
         retry: How patient to be with a sink that fails.
         give_up_after: For how many seconds the end of the stream is tried against a sink that fails.
         max_backlog_bytes: How much text may wait before `full` asks the source to wait.
@@ -123,7 +122,6 @@ class Desk:
         *,
         stream_id: str,
         fit: Fit | None = None,
-        history: int = 0,
         budget: Account | None = None,
         retry: Retry,
         give_up_after: float = GIVE_UP_AFTER,
@@ -133,9 +131,6 @@ class Desk:
         self._feedback: Callable[[object, float], None] | None = getattr(coalescer, "feedback", None)
         self._stream_id = stream_id
         self._fit = fit
-        self._history = history
-        self._before = ""
-        self._most: int | None = None
         self._budget = budget
         self._turn: float | None = None
         self._booked_at = 0.0
@@ -354,7 +349,6 @@ class Desk:
             stream_id=self._stream_id,
             seq=self._seq + 1,
             offset=self._offset,
-            before=self._before,
         )
         if self._closing is not None:
             final = evolve(
@@ -364,14 +358,9 @@ class Desk:
                 total=self._said_bytes,
                 finish_reason=self._closing.finish_reason,
             )
-            if self._room(final, fit) >= len(text):
+            if fit is None or max(0, fit(final)) >= len(text):
                 return self._cut(final, len(text))
-        return self._cut(whole, max(1, self._room(whole, fit)))
-
-    def _room(self, batch: Batch, fit: Fit | None) -> int:
-        """How many characters of a batch's text the sink takes at once."""
-        room = len(batch.text) if fit is None else max(0, fit(batch))
-        return room if self._most is None or fit is None else min(room, self._most)
+        return self._cut(whole, len(text) if fit is None else max(1, fit(whole)))
 
     def _cut(self, whole: Batch, count: int) -> Batch:
         text, rest = whole.text[:count], whole.text[count:]
@@ -394,11 +383,6 @@ class Desk:
 
     def failed(self, batch: Batch, error: BaseException, now: float) -> Undelivered | None:
         """Take note that the sink failed; returns the loss, if the batch is not tried again."""
-        if isinstance(error, _errors.PayloadTooLarge) and len(batch.text) > 1 and not self._frozen:
-            self._most = len(batch.text) // 2
-            self._in_hand, self._tries = None, 0
-            self._ready = [batch, *self._ready]
-            return None
         if not isinstance(error, GenesysStreamError) or not error.retryable:
             lost = Undelivered(batch, error, ambiguous=self._frozen)
             self._undelivered.append(lost)
@@ -433,8 +417,6 @@ class Desk:
         self._frozen = self._answer_lost = False
         self._seq, self._crc = batch.seq, batch.crc
         self._offset += utf8_size(batch.text)
-        if self._history:
-            self._before = (self._before + batch.text)[-self._history :]
         self._finished = batch.final
 
     def _release_hold(self, now: float) -> None:
