@@ -118,7 +118,7 @@ def failure(error: Exception) -> NetworkError:
 
 
 _SAY: dict[type[NetworkError], str] = {
-    _errors.PoolExhausted: "every connection that the client may open is in use; raise max_connections, or close streams",
+    _errors.PoolExhausted: "all connections that may be open are in use; raise max_connections, or close streams",
     _errors.ConnectFailed: "no connection could be made",
     _errors.TransportIdleTimeout: "the service was silent for too long",
 }
@@ -136,7 +136,7 @@ class Body:
     """Gathers a body up to a bound: what an error says beyond it is cut off, and a success beyond it is refused."""
 
     def __init__(self, status: int) -> None:
-        self._fails = status >= 400  # noqa: PLR2004 - the first error status
+        self._fails = status >= 400
         self._bytes = bytearray()
 
     def add(self, piece: bytes) -> bool:

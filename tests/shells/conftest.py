@@ -4,9 +4,9 @@ import gc
 import inspect
 
 import pytest
+from tests.shells.worlds import WORLDS, our_threads, settle
 
 from genesys_stream.testing import FakeGenesys
-from tests.shells.worlds import WORLDS, our_threads, settle
 
 
 def pytest_configure(config):

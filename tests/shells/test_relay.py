@@ -1,16 +1,31 @@
 """The relay against a served Genesys Cloud, in every world: each character once, in order, and in time."""
 
-import time
 from itertools import pairwise
 
 import pytest
+from tests.shells.worlds import ASK
 
 from genesys_stream import Retry, StreamAssembler, TimeSize
 from genesys_stream.testing import Handle
-from tests.shells.worlds import ASK
 
 WORDS = [f"word{number} " for number in range(400)]
-EMOJI = ["👩‍👩", "‍👧‍👦 ", "🇩", "🇪", "🇫🇷 ", "👍", "🏽 ", "e", "\u0301", "日本", "語の", "テキスト。", "中", "文", " ok "] * 27
+EMOJI = [
+    "👩‍👩",
+    "‍👧‍👦 ",
+    "🇩",
+    "🇪",
+    "🇫🇷 ",
+    "👍",
+    "🏽 ",
+    "e",
+    "\u0301",
+    "日本",
+    "語の",
+    "テキスト。",
+    "中",
+    "文",
+    " ok ",
+] * 27
 PATIENT = Retry(attempts=8, first_wait=0.05, longest_wait=0.2)
 
 
@@ -70,7 +85,7 @@ class TestOnTime:
 
         assert "".join(said) == assembled(fake) == report.completion.text == report.delivered_text
         assert (report.state, report.undelivered, report.resent) == ("complete", (), 0)
-        assert "stop" == fake.pushes[-1]["data"]["reason"]
+        assert fake.pushes[-1]["data"]["reason"] == "stop"
         figures = in_time(fake, 0.02, len(said))
         record_property("figures", {name: round(value, 3) for name, value in figures.items()})
         print(world, len(said), {name: round(value, 3) for name, value in figures.items()})
@@ -88,8 +103,8 @@ class TestOnTime:
         report = await relayed(world, server, coalescer=TimeSize(0.1, 500))
 
         first, last = fake.push.requests[0], fake.push.requests[-1]
-        assert "Hello, world, again." == assembled(fake)
-        assert "Hello, world" == fake.pushes[0]["data"]["llm_response"]
+        assert assembled(fake) == "Hello, world, again."
+        assert fake.pushes[0]["data"]["llm_response"] == "Hello, world"
         assert last.at - first.at > 0.3
         assert report.state == "complete"
 
@@ -111,8 +126,8 @@ class TestMishaps:
         report = await relayed(world, server, coalescer=TimeSize(0.1, 500), on_event=revoke_once)
 
         assert "".join(said) == assembled(fake)
-        assert [401] == [entry.status for entry in fake.push.requests if entry.status != 202]
-        assert 2 == len(fake.issued_tokens)
+        assert [entry.status for entry in fake.push.requests if entry.status != 202] == [401]
+        assert len(fake.issued_tokens) == 2
         assert (report.state, report.undelivered, report.resent) == ("complete", (), 0)
 
     @pytest.mark.parametrize("retry_after", [None, 0.3], ids=["without Retry-After", "with Retry-After"])
@@ -126,7 +141,7 @@ class TestMishaps:
 
         assert "".join(said) == assembled(fake)
         statuses = [entry.status for entry in fake.push.requests]
-        assert [429] * 3 == statuses[:3]
+        assert statuses[:3] == [429] * 3
         assert {202} == set(statuses[3:])
         assert (report.state, report.undelivered, report.resent) == ("complete", (), 0)
         if retry_after:
@@ -144,7 +159,7 @@ class TestMishaps:
         report = await relayed(world, server, coalescer=TimeSize(0.1, 500))
 
         assert "".join(said) == assembled(fake)
-        assert [202, 202, 503, 202] == [entry.status for entry in fake.push.requests][:4]
+        assert [entry.status for entry in fake.push.requests][:4] == [202, 202, 503, 202]
         assert (report.state, report.undelivered, report.resent) == ("complete", (), 0)
 
     @pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
@@ -178,12 +193,12 @@ class TestMishaps:
     async def test_all_at_once(self, world, fake, server):
         """A dead token, a burst of 429, a 503 and a lost answer in one stream."""
         said = EMOJI[:60]
-        fake.completions.say(said, every=0.01)
-        fake.push.rate_limit(None, times=2)
+        fake.completions.say(said, every=0.02)
+        fake.push.rate_limit(None)
+        fake.push.lose_answer()
         fake.push.queue(Handle())
         fake.push.fail(503)
         fake.push.rate_limit(0.1)
-        fake.push.lose_answer()
         told = []
 
         def revoke_once(event):

@@ -192,7 +192,7 @@ class Sync(World):
         def one(index, function):
             try:
                 results[index] = self.run(function)
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - raised below
                 errors.append(error)
 
         threads = [threading.Thread(target=one, args=pair) for pair in enumerate(functions)]

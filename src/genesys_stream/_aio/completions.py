@@ -86,7 +86,10 @@ class AsyncCompletionStream:
         return self
 
     async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         await self.aclose()
 
@@ -103,7 +106,7 @@ class AsyncCompletionStream:
         """Read the elements of a JSON array, each as soon as it is complete.
 
         Args:
-            path: Where the array is in what is said, such as "items" or "result.items"; "$" for a text that is an array.
+            path: Where the array is in what is said, such as "items" or "result.items"; "$" for a text that is one.
             into: The class of an element: an attrs class, or anything else that cattrs can structure.
 
         Returns:
@@ -133,7 +136,9 @@ class AsyncCompletionStream:
         async for _ in self:
             pass
         if self._reading is None or not self._reading.complete:
-            error = _errors.StreamStateError("the stream was closed before it was complete; .partial holds what was said")
+            error = _errors.StreamStateError(
+                "the stream was closed before it was complete; .partial holds what was said"
+            )
             error.partial = self.completion
             raise error
         return self.completion
@@ -194,10 +199,10 @@ class AsyncCompletionStream:
     async def _open(self, reading: Reading) -> None:
         if reading.want is not Want.OPEN or self._closed:
             return
-        with closing(reading.opening()) as conversation:
-            attempt, reply = step(lambda: next(conversation))
-            while attempt is not None:
-                try:
+        try:
+            with closing(reading.opening()) as conversation:
+                attempt, reply = step(lambda: next(conversation))
+                while attempt is not None:
                     outcome, response = await self._session.exchange(
                         attempt,
                         self._settings,
@@ -210,9 +215,9 @@ class AsyncCompletionStream:
                     if reading.expire(clock()):
                         return
                     attempt, reply = step(lambda: conversation.send(outcome))  # noqa: B023 - called at once
-                except _errors.GenesysStreamError as error:
-                    reading.refused(error)
-                    return
+        except _errors.GenesysStreamError as error:
+            reading.refused(error)
+            return
         reading.opened(reply, clock())
         self._head = reply
         self._pieces = self._response.stream.__aiter__()
@@ -245,7 +250,7 @@ class AsyncCompletionStream:
         if self._first_piece:
             self._first_piece = False
             return await Unhooked(lambda: anext(self._pieces, None))
-        return await anext(self._pieces, None)  # type: ignore[no-any-return]  # the HTTP library's stream is not typed here
+        return await anext(self._pieces, None)
 
     async def _drain(self, reading: Reading) -> None:
         """Read the little that is left of the body, briefly, so that the connection can be used again."""
@@ -348,7 +353,11 @@ class AsyncCompletions:
         self._settings = settings
 
     def stream(
-        self, *, model: str, messages: Sequence[Message | Mapping[str, Any]], **options: Unpack[CompletionOptions],
+        self,
+        *,
+        model: str,
+        messages: Sequence[Message | Mapping[str, Any]],
+        **options: Unpack[CompletionOptions],
     ) -> AsyncCompletionStream:
         """Ask for a completion that is read while it is being said.
 
@@ -367,7 +376,11 @@ class AsyncCompletions:
         return AsyncCompletionStream(self._session, call)
 
     async def create(
-        self, *, model: str, messages: Sequence[Message | Mapping[str, Any]], **options: Unpack[CompletionOptions],
+        self,
+        *,
+        model: str,
+        messages: Sequence[Message | Mapping[str, Any]],
+        **options: Unpack[CompletionOptions],
     ) -> Completion:
         """Ask for a whole completion.
 

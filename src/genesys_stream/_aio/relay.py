@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -141,7 +141,7 @@ class AsyncRelay:
 
 
 @asynccontextmanager
-async def _closed_at_last(source: AsyncIterable[Any]) -> AsyncIterator[AsyncIterator[Any]]:
+async def _closed_at_last(source: AsyncIterable[Any]) -> AsyncGenerator[AsyncIterator[Any], None]:
     items = aiter(source)
     try:
         yield items
@@ -156,4 +156,5 @@ async def _close(source: object) -> None:
     if callable(close):
         # It was asked for what it had to say, and is asked for no more.
         with suppress(Exception):
-            await close()
+            closing: Any = close()
+            await closing

@@ -39,7 +39,11 @@ class Session:
     """
 
     def __init__(
-        self, http: Any, credentials: ClientCredentials | None, access_token: str | None, max_connections: int,
+        self,
+        http: Any,
+        credentials: ClientCredentials | None,
+        access_token: str | None,
+        max_connections: int,
     ) -> None:
         self._owns = http is None
         self.http = http if http is not None else httpx.AsyncClient(verify=shared_tls(), limits=limits(max_connections))
@@ -64,6 +68,7 @@ class Session:
         """
         total = settings.timeouts.total
         until = None if total is None else clock() + total
+        result: T
         with closing(conversation):
             attempt, result = step(lambda: next(conversation))
             while attempt is not None:
@@ -72,7 +77,13 @@ class Session:
         return result
 
     async def exchange(
-        self, attempt: Attempt, settings: Settings, *, until: float | None, answer_within: float | None, keep: bool = False,
+        self,
+        attempt: Attempt,
+        settings: Settings,
+        *,
+        until: float | None,
+        answer_within: float | None,
+        keep: bool = False,
     ) -> tuple[Outcome, Any]:
         """Make one attempt.
 
@@ -96,7 +107,9 @@ class Session:
         started = clock()
         response: Any = None
         try:
-            response = await self.reaper.open(lambda trace: self._send(request, token, settings, timeout, trace), _close)
+            response = await self.reaper.open(
+                lambda trace: self._send(request, token, settings, timeout, trace), _close
+            )
             if keep and response.is_success:
                 timeout["read"] = settings.timeouts.transport_idle
                 outcome: Outcome = reply_of(response, b"", token)
@@ -124,12 +137,14 @@ class Session:
             content=request.content,
             extensions={"timeout": timeout, "trace": trace},
         )
-        sent.stream = _body_class(type(sent.stream))(request.content)
+        body: type[Any] = type(sent.stream)
+        sent.stream = _body_class(body)(request.content)  # type: ignore[arg-type]  # a class is hashable
         return await self.http.send(sent, stream=True, auth=None, follow_redirects=False)
 
     async def _token(self, attempt: Attempt, settings: Settings) -> str | None:
         if self._credentials is None:
             return self._access_token
+        token: str | None
         with closing(self._credentials.obtain(attempt.request.token_margin, attempt.refused)) as dialogue:
             wanted, token = step(lambda: next(dialogue))
             while wanted is not None:
@@ -138,7 +153,10 @@ class Session:
                     await wanted.arrival()
                 else:
                     outcome, _ = await self.exchange(
-                        wanted, settings, until=None, answer_within=shortest(settings.timeouts.transport_idle, 30.0),
+                        wanted,
+                        settings,
+                        until=None,
+                        answer_within=shortest(settings.timeouts.transport_idle, 30.0),
                     )
                 wanted, token = step(lambda: dialogue.send(outcome))  # noqa: B023 - called at once
         return token

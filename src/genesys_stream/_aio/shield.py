@@ -13,6 +13,7 @@ import contextvars
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -124,7 +125,7 @@ class Reaper:
             del error, opening
 
     async def close(self, step: Step) -> None:
-        """Await `step()` to its end, even if the caller is cancelled meanwhile; what it raises is of no use to anybody."""
+        """Await `step()` to its end, even if the caller is cancelled meanwhile; what it raises is of no use."""
         with anyio.CancelScope(shield=True):
             if on_asyncio():
                 await self._start(step).wait()
@@ -214,7 +215,7 @@ class Unhooked(Awaitable[T]):
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(firstiter=None, finalizer=_let_die)
         try:
-            steps = self._make().__await__()
+            steps: Generator[Any, Any, Any] = self._make().__await__()
             # All four are started before the innermost waits for the network.
             pending = next(steps)
         except StopIteration as done:
@@ -225,9 +226,9 @@ class Unhooked(Awaitable[T]):
             try:
                 sent = yield pending
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is for the inner awaitable
-                advance = lambda error=error: steps.throw(error)  # noqa: E731 - one of two ways on
+                advance: Callable[[], Any] = partial(steps.throw, error)
             else:
-                advance = lambda sent=sent: steps.send(sent)  # noqa: E731 - the other
+                advance = partial(steps.send, sent)
             try:
                 pending = advance()
             except StopIteration as done:

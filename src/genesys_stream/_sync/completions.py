@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from types import FrameType, TracebackType
 from typing import Any, TypeVar
@@ -87,7 +87,10 @@ class CompletionStream:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None,
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -111,7 +114,7 @@ class CompletionStream:
         """Read the elements of a JSON array, each as soon as it is complete.
 
         Args:
-            path: Where the array is in what is said, such as "items" or "result.items"; "$" for a text that is an array.
+            path: Where the array is in what is said, such as "items" or "result.items"; "$" for a text that is one.
             into: The class of an element: an attrs class, or anything else that cattrs can structure.
 
         Returns:
@@ -146,7 +149,9 @@ class CompletionStream:
         for _ in self:
             pass
         if not self._reading.complete:
-            error = _errors.StreamStateError("the stream was closed before it was complete; .partial holds what was said")
+            error = _errors.StreamStateError(
+                "the stream was closed before it was complete; .partial holds what was said"
+            )
             error.partial = self.completion
             raise error
         return self.completion
@@ -210,10 +215,10 @@ class CompletionStream:
         if reading.want is not Want.OPEN or self._closed:
             return
         response: Any = None
-        with closing(reading.opening()) as conversation:
-            attempt, reply = step(lambda: next(conversation))
-            while attempt is not None:
-                try:
+        try:
+            with closing(reading.opening()) as conversation:
+                attempt, reply = step(lambda: next(conversation))
+                while attempt is not None:
                     outcome, response = self._session.exchange(
                         attempt,
                         self._settings,
@@ -225,9 +230,9 @@ class CompletionStream:
                     if reading.expire(clock()):
                         return
                     attempt, reply = step(lambda: conversation.send(outcome))  # noqa: B023 - called at once
-                except _errors.GenesysStreamError as error:
-                    reading.refused(error)
-                    return
+        except _errors.GenesysStreamError as error:
+            reading.refused(error)
+            return
         reading.opened(reply, clock())
         self._head = reply
         self._pieces = iter(response.stream)
@@ -252,7 +257,7 @@ class CompletionStream:
         reading.expire(now)
 
     @contextmanager
-    def _watched_until(self, due: float | None) -> Iterator[None]:
+    def _watched_until(self, due: float | None) -> Generator[None, None, None]:
         """Have what is done inside interrupted when it is due."""
         watch = self._watch
         if watch is None:
@@ -291,8 +296,8 @@ class CompletionStream:
 def _from_finaliser(give_back: Callable[[], None]) -> None:
     """Give a connection back where the garbage collector may have stopped anything.
 
-    If it stopped the very connection pool, or the watchdog, their locks may be held by this thread, and only another one
-    can wait for them.
+    If it stopped the very connection pool, or the watchdog, their locks may be held by this thread, and only another
+    one can wait for them.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
@@ -335,7 +340,11 @@ class Completions:
         self._settings = settings
 
     def stream(
-        self, *, model: str, messages: Sequence[Message | Mapping[str, Any]], **options: Unpack[CompletionOptions],
+        self,
+        *,
+        model: str,
+        messages: Sequence[Message | Mapping[str, Any]],
+        **options: Unpack[CompletionOptions],
     ) -> CompletionStream:
         """Ask for a completion that is read while it is being said.
 
@@ -354,7 +363,11 @@ class Completions:
         return CompletionStream(self._session, call)
 
     def create(
-        self, *, model: str, messages: Sequence[Message | Mapping[str, Any]], **options: Unpack[CompletionOptions],
+        self,
+        *,
+        model: str,
+        messages: Sequence[Message | Mapping[str, Any]],
+        **options: Unpack[CompletionOptions],
     ) -> Completion:
         """Ask for a whole completion.
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 import inspect
+import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -154,7 +154,7 @@ class Relay:
 
 
 @contextmanager
-def _closed_at_last(source: Iterable[Any]) -> Iterator[Iterator[Any]]:
+def _closed_at_last(source: Iterable[Any]) -> Generator[Iterator[Any], None, None]:
     items = iter(source)
     try:
         yield items
@@ -176,5 +176,7 @@ def _not_awaitable(receipt: object) -> object:
     if inspect.isawaitable(receipt):
         if inspect.iscoroutine(receipt):
             receipt.close()
-        raise _errors.InvalidArgument("sink", "must not be async where the source is not; hand both over async, or neither")
+        raise _errors.InvalidArgument(
+            "sink", "must not be async where the source is not; hand both over async, or neither"
+        )
     return receipt

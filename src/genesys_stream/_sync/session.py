@@ -35,7 +35,11 @@ class Session:
     """
 
     def __init__(
-        self, http: Any, credentials: ClientCredentials | None, access_token: str | None, max_connections: int,
+        self,
+        http: Any,
+        credentials: ClientCredentials | None,
+        access_token: str | None,
+        max_connections: int,
     ) -> None:
         self._owns = http is None
         self._max_connections = max_connections
@@ -74,6 +78,7 @@ class Session:
         """
         total = settings.timeouts.total
         until = None if total is None else clock() + total
+        result: T
         with closing(conversation):
             attempt, result = step(lambda: next(conversation))
             while attempt is not None:
@@ -82,7 +87,13 @@ class Session:
         return result
 
     def exchange(
-        self, attempt: Attempt, settings: Settings, *, until: float | None, answer_within: float | None, keep: bool = False,
+        self,
+        attempt: Attempt,
+        settings: Settings,
+        *,
+        until: float | None,
+        answer_within: float | None,
+        keep: bool = False,
     ) -> tuple[Outcome, Any]:
         """Make one attempt.
 
@@ -98,7 +109,7 @@ class Session:
         """
         _rest(attempt.after, until)
         request = attempt.request
-        token = self._token(attempt, settings, until) if request.needs_token else None
+        token = self._token(attempt, settings) if request.needs_token else None
         left = None if until is None else until - clock()
         if left is not None and left <= 0:
             return _errors.DeadlineExceeded("the call was not over in time", seconds=settings.timeouts.total), None
@@ -131,9 +142,10 @@ class Session:
             raise
         return outcome, response
 
-    def _token(self, attempt: Attempt, settings: Settings, until: float | None) -> str | None:
+    def _token(self, attempt: Attempt, settings: Settings) -> str | None:
         if self._credentials is None:
             return self._access_token
+        token: str | None
         with closing(self._credentials.obtain(attempt.request.token_margin, attempt.refused)) as dialogue:
             wanted, token = step(lambda: next(dialogue))
             while wanted is not None:
@@ -142,7 +154,10 @@ class Session:
                     wanted.wait()
                 else:
                     outcome, _ = self.exchange(
-                        wanted, settings, until=None, answer_within=shortest(settings.timeouts.transport_idle, 30.0),
+                        wanted,
+                        settings,
+                        until=None,
+                        answer_within=shortest(settings.timeouts.transport_idle, 30.0),
                     )
                 wanted, token = step(lambda: dialogue.send(outcome))  # noqa: B023 - called at once
         return token
