@@ -22,6 +22,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from functools import cache
 from itertools import takewhile
+from typing import Any
 
 from .._values import Batch
 from .._wire import join_surrogates
@@ -38,8 +39,8 @@ _PLAIN = re.compile(
 def _clusters() -> Callable[[str, int], Iterator[re.Match[str]]]:
     import regex  # type: ignore[import-untyped, unused-ignore]  # its stubs are a package of their own, types-regex
 
-    find: Callable[[str, int], Iterator[re.Match[str]]] = regex.compile(r"\X").finditer
-    return find
+    find: Any = regex.compile(r"\X").finditer  # its matches are like those of re, but of a class of their own
+    return find  # type: ignore[no-any-return]  # see above
 
 
 def utf8_size(text: str) -> int:

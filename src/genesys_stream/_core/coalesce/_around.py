@@ -132,18 +132,18 @@ class Idle(_Around):
         return batches
 
 
+def _within_latency(bounds: Any, _: object, value: float) -> None:
+    if bounds.max_latency is not None and value > bounds.max_latency:
+        raise InvalidArgument("min_interval", f"must not be more than max_latency, {bounds.max_latency}, got {value}")
+
+
 @define(eq=False)
 class _Bounded(_Around):
     max_latency: float | None = field(default=None, validator=optional(seconds))
     max_bytes: int | None = field(default=None, validator=optional(whole_characters))
-    min_interval: float = field(default=0.0, validator=seconds)
+    min_interval: float = field(default=0.0, validator=[seconds, _within_latency])
     _held: list[Cut] = field(init=False, factory=list, repr=False)
     _shut_until: float = field(init=False, default=-math.inf, repr=False)
-
-    @min_interval.validator
-    def _fits(self, _: Any, value: float) -> None:
-        if self.max_latency is not None and value > self.max_latency:
-            raise InvalidArgument("min_interval", f"must not be more than max_latency, {self.max_latency}, got {value}")
 
     @property
     def due(self) -> float | None:

@@ -38,7 +38,7 @@ class Line(Pattern):
     """
 
     def __init__(self, max_latency: float = 2.0, max_bytes: int = 1200) -> None:
-        self.__attrs_init__(_line, max_latency=max_latency, max_bytes=max_bytes)
+        super().__init__(_line, max_latency=max_latency, max_bytes=max_bytes)
 
 
 @define(eq=False, init=False)
@@ -54,7 +54,7 @@ class Paragraph(Pattern):
     """
 
     def __init__(self, max_latency: float = 2.0, max_bytes: int = 1200) -> None:
-        self.__attrs_init__(_paragraph, max_latency=max_latency, max_bytes=max_bytes)
+        super().__init__(_paragraph, max_latency=max_latency, max_bytes=max_bytes)
 
 
 _WHOLE_LINE = re.compile(r"[^\n]*\n")
@@ -122,10 +122,11 @@ class MarkdownBlock(Pattern):
         InvalidArgument: If an argument is of the wrong kind, or too small.
     """
 
-    _before: str = field(init=False, default="", repr=False)
+    _before: str = field(init=False, repr=False)
 
     def __init__(self, max_latency: float = 2.0, max_bytes: int = 1200) -> None:
-        self.__attrs_init__(self._block, max_latency=max_latency, max_bytes=max_bytes)
+        super().__init__(self._block, max_latency=max_latency, max_bytes=max_bytes)
+        self._before = ""
 
     def _block(self, text: str) -> int:
         return max(0, _block(self._before + text) - len(self._before))

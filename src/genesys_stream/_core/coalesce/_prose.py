@@ -15,9 +15,8 @@ _STOPS = ".!?…‥‼⁇⁈⁉‽"
 _FULL_STOPS = "。！？｡．؟۔।॥։።။។"
 # What may still belong to a sentence after its stop: closing quotes and brackets, Markdown's emphasis, and quotes that
 # may also open; the last ones do so after a space.
-_CLOSING = "”’»›)]}）」』】》〉］｝〕"
-_CLOSERS = re.escape(_CLOSING + "\"'*_`~“‘«‹")
-_CLOSING = re.escape(_CLOSING)
+_CLOSING = re.escape("”’»›)]}）」』】》〉］｝〕")
+_CLOSERS = _CLOSING + re.escape("\"'*_`~“‘«‹")
 
 # Every alternative ends before a character that is known and that belongs to the next sentence: then no further text
 # can move the cut. Each run is entered at its beginning only, so that a long one is not searched again and again.
@@ -114,7 +113,8 @@ class Word(Pattern):
     min_chars: int = field(validator=at_least(1))
 
     def __init__(self, min_chars: int = 1, max_latency: float = 0.5, max_bytes: int = 500) -> None:
-        self.__attrs_init__(_word(min_chars), min_chars, max_latency=max_latency, max_bytes=max_bytes)
+        super().__init__(_word(min_chars), max_latency=max_latency, max_bytes=max_bytes)
+        self.min_chars = min_chars
 
 
 @define(eq=False, init=False)
@@ -136,4 +136,5 @@ class Sentence(Pattern):
     min_chars: int = field(validator=at_least(1))
 
     def __init__(self, min_chars: int = 40, max_latency: float = 1.5, max_bytes: int = 900) -> None:
-        self.__attrs_init__(_sentence(min_chars), min_chars, max_latency=max_latency, max_bytes=max_bytes)
+        super().__init__(_sentence(min_chars), max_latency=max_latency, max_bytes=max_bytes)
+        self.min_chars = min_chars

@@ -40,12 +40,14 @@ class Schedule(TimeSize):
         InvalidArgument: If an argument is of the wrong kind, or too small.
     """
 
-    intervals: tuple[float, ...] = field(default=INTERVALS, converter=_as_tuple, validator=_intervals)
+    intervals: tuple[float, ...] = field(default=INTERVALS, validator=_intervals)
     _sent: int = field(init=False, default=0, repr=False)
 
     def __init__(self, intervals: Sequence[float] = INTERVALS, max_bytes: int = 3000) -> None:
-        self.__attrs_init__(0.0, max_bytes, intervals)
+        super().__init__(0.0, max_bytes)
+        self.intervals = _as_tuple(intervals)
         self.window = self.intervals[0]
+        self._sent = 0
 
     def tick(self, now: float) -> Sequence[Batch]:
         """Send what is buffered once the interval is over, and go on to the next."""
