@@ -11,6 +11,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any, TypeVar
 
@@ -128,7 +129,10 @@ def reply_of(response: Any, body: bytes, token: str | None) -> Reply:
     """Make a reply of a response whose body was read."""
     headers = {name.lower(): value for name, value in response.headers.items()}
     if body:
-        body = Inflater(headers.pop("content-encoding", "")).feed(body, MAX_BODY_BYTES)
+        # A body that cannot be decoded stays as it came: the status says enough, or whoever reads it will say what it is.
+        with suppress(_errors.ProtocolError):
+            body = Inflater(headers.get("content-encoding", "")).feed(body, MAX_BODY_BYTES)
+            headers.pop("content-encoding", None)
     return Reply(response.status_code, headers, body, token, time.time())
 
 

@@ -33,6 +33,7 @@ class Sink(Protocol):
 
     A sink may also have
     a method `fit(batch) -> int`, which says how many characters of a batch's text it can take at once;
+    a number `history` of characters of the text before it that each batch should bring along;
     a `budget`, from which each push is booked ahead, see `Budget`;
     and a `profile`, which says how to gather text where `relay` is not told.
     """
@@ -127,6 +128,7 @@ def relay(
         _default_coalescer(sink) if coalescer is None else coalescer,
         stream_id=stream_id or new_stream_id(),
         fit=getattr(sink, "fit", None),
+        history=getattr(sink, "history", 0),
         budget=getattr(sink, "budget", None),
         retry=retry or DEFAULT_RETRY,
         give_up_after=give_up_after,

@@ -44,11 +44,11 @@ def test_a_payload_is_the_tutorials_and_more():
 def test_the_final_payload_says_how_it_ended():
     """It has the total, the reason, and where to fetch the whole."""
     final = evolve(BATCH, text="", state="complete", total=3120, finish_reason="stop", seq=1000)
-    data = Envelope(("a", "b"), ref="answers/7", mode="tail").payload(final)["data"]
+    data = Envelope(("a", "b"), ref="answers/7", mode="delta").payload(final)["data"]
     bare = Envelope(["a"]).payload(evolve(final, finish_reason=None))["data"]
 
     assert (data["total"], data["reason"], data["ref"]) == ("3120", "stop", "answers/7")
-    assert (data["state"], data["mode"], data["chunk_id"]) == ("complete", "tail", "chunk_1000")
+    assert (data["state"], data["mode"], data["chunk_id"]) == ("complete", "delta", "chunk_1000")
     assert bare["reason"] == ""
     assert "ref" not in bare
     assert data.keys() <= RESERVED
@@ -181,3 +181,37 @@ def test_crc_is_the_one_that_zlib_computes():
     batch = evolve(BATCH, crc=zlib.crc32(b"abc"))
 
     assert Envelope(["a"]).payload(batch)["data"]["crc"] == "352441c2"
+
+
+@given(whole_texts, whole_texts, st.sampled_from(["tail", "snapshot"]), st.integers(400, 900))
+def test_what_was_said_before_is_repeated_as_far_as_it_fits(before, text, mode, limit):
+    """A tail or a snapshot ends with the new text, begins in the old one, says where, and fits."""
+    before, text = before * 20, text[:20]
+    batch = Batch(text, offset=len(before.encode()), before=before, stream_id="s", seq=2)
+    envelope = Envelope(["a"], mode=mode, max_payload_bytes=limit)
+
+    data = envelope.payload(batch)["data"]
+
+    repeated = data["llm_response"].removesuffix(text)
+    assert (before + text).endswith(data["llm_response"])
+    assert int(data["offset"]) == len(before.encode()) - len(repeated.encode())
+    assert data["mode"] == ("snapshot" if data["offset"] == "0" else "tail")
+    assert not repeated or len(envelope.encode(batch)) <= limit
+
+
+def test_a_snapshot_that_fits_is_whole():
+    """As long as everything fits, a snapshot is all that a phone needs."""
+    batch = Batch("and go", offset=5, before="ready", stream_id="s", seq=2)
+
+    data = Envelope(["a"], mode="snapshot").payload(batch)["data"]
+
+    assert (data["llm_response"], data["offset"], data["mode"]) == ("readyand go", "0", "snapshot")
+
+
+def test_a_delta_repeats_nothing():
+    """The tutorial's contract: each payload is the new text alone."""
+    envelope = Envelope(["a"])
+    batch = Batch("and go", offset=5, before="ready", stream_id="s", seq=2)
+
+    assert envelope.history == 0
+    assert envelope.payload(batch)["data"]["llm_response"] == "and go"

@@ -145,7 +145,8 @@ class World:
                     assert desk.delivered(batch, "receipt", self.now).receipt == "receipt"
                 else:
                     lost = desk.failed(batch, answer.error, self.now)
-                    assert (lost is None) == bool(getattr(answer.error, "retryable", False))
+                    smaller = isinstance(answer.error, _errors.PayloadTooLarge) and lost is None
+                    assert smaller or (lost is None) == bool(getattr(answer.error, "retryable", False))
             elif what == "arrival":
                 before = desk.due
                 text = waiting.popleft()[0]
@@ -688,7 +689,7 @@ class TestTheEnd:
         desk.end("complete", 0.0)
         if before is not None:
             assert desk.failed(desk.take(0.0), before, 0.0) is None
-        lost = desk.failed(desk.take(9.0), status(_errors.PayloadTooLarge, 413), 9.0)
+        lost = desk.failed(desk.take(9.0), status(_errors.PermissionDenied, 403), 9.0)
 
         assert desk.done
         assert ("text", before is not None) == (lost.text, lost.ambiguous)
@@ -862,3 +863,48 @@ class TestListening:
         assert (state_after(None), state_after(error)) == ("complete", "error")
         assert finish_reason_of(Listener(), error) == "StreamTruncated"
         assert lost_in_hand().retryable
+
+
+class TestTooLarge:
+    def test_what_is_too_large_is_cut_and_sent_again(self):
+        """A 413 is a definite refusal: smaller pieces go out at once, and what was too large is not tried again."""
+        desk = a_desk()
+        desk.arrive("abcdefgh", 0.0)
+        desk.end("complete", 0.0)
+        taken = []
+        while not desk.done:
+            batch = desk.take(1.0)
+            if len(batch.text) > 2:
+                assert desk.failed(batch, status(_errors.PayloadTooLarge, 413), 1.0) is None
+            else:
+                taken.append(batch)
+                desk.delivered(batch, None, 1.0)
+
+        assert [batch.text for batch in taken] == ["ab", "cd", "ef", "gh"]
+        assert [batch.seq for batch in taken] == [1, 2, 3, 4]
+        assert taken[-1].final
+
+    def test_a_single_character_cannot_be_cut(self):
+        """What is refused at its smallest is listed, and the rest goes on."""
+        desk = a_desk()
+        desk.arrive("a", 0.0)
+        desk.end("complete", 0.0)
+
+        lost = desk.failed(desk.take(0.0), status(_errors.PayloadTooLarge, 413), 0.0)
+
+        assert lost is not None
+        assert lost.text == "a"
+
+
+class TestHistory:
+    def test_a_batch_brings_along_what_was_said_before_it(self):
+        """As many characters of the text before as the sink has asked for; none at the beginning."""
+        desk = Desk(PassThrough(), stream_id="s", retry=Retry(), history=4)
+        before = []
+        for now, text in enumerate(["one", " two", " three"]):
+            desk.arrive(text, float(now))
+            batch = desk.take(float(now))
+            before.append(batch.before)
+            desk.delivered(batch, None, float(now))
+
+        assert before == ["", "one", " two"]

@@ -35,6 +35,11 @@ class AsyncPushSink:
         self._envelope = envelope
         self._dry_run = dry_run
 
+    @property
+    def history(self) -> int:
+        """How many characters of the text before it a batch should bring along."""
+        return self._envelope.history
+
     def fit(self, batch: Batch) -> int:
         """How many characters of the batch's text one payload can carry."""
         return self._envelope.fit(batch)
@@ -154,7 +159,8 @@ class AsyncPushClient:
             body: What each notification reads, likewise.
             data: The app's own keys for every payload.
             ref: Where the receiver can fetch the whole text, an id or a URL; the final payload carries it.
-            mode: What the payloads hold.
+            mode: What the payloads hold: "delta", the new text alone; "tail", the end of the text before it as well; or
+                "snapshot", all of the text before it, as far as it fits.
             max_payload_bytes: The limit for one encoded payload, in bytes.
             profile: What the devices bear, such as `APNS_ALERT`; None for no limit but the credential's.
             dry_run: Whether to do everything but send.

@@ -10,13 +10,16 @@ from attrs import define, evolve, field
 from .._errors import InvalidArgument
 from .._values import Batch
 from .._wire import dumps, kind, unstructure
-from .text import last_cut
+from .text import last_cut, utf8_size
 
 Caption: TypeAlias = "str | Callable[[Batch], str]"
 """A title or a body: the same for all payloads, or made for each batch."""
 
 MAX_PAYLOAD_BYTES = 3584
 """FCM and APNs take 4096 bytes; the rest is for what a gateway adds when it hands a payload on."""
+
+TAIL = 1024
+"""How many characters of the text before it a payload of mode "tail" repeats."""
 
 TITLE = "LLM Stream Update"
 
@@ -154,8 +157,9 @@ class Envelope:
         body: What the notification reads, likewise.
         data: The caller's own keys for every payload, strings to strings.
         ref: Where the receiver can fetch the whole text, for the final payload; an id or a URL.
-        mode: What the batches hold: "delta", each its own piece; "tail", the end of the text so far; or "snapshot",
-            all of it. The payload only says so: the text and its offset are the batch's.
+        mode: What the payloads hold: "delta", each the new text alone; "tail", the new text and up to `TAIL` characters
+            before it; or "snapshot", the new text and all that was said before it, as far as it fits. What repeats the
+            text before makes up for payloads that were lost. A payload says itself what it is.
         max_payload_bytes: The limit for one encoded payload.
 
     Raises:
@@ -170,6 +174,11 @@ class Envelope:
     mode: Literal["delta", "tail", "snapshot"] = field(default="delta", validator=_check_mode, kw_only=True)
     max_payload_bytes: int = field(default=MAX_PAYLOAD_BYTES, validator=_check_size, kw_only=True)
 
+    @property
+    def history(self) -> int:
+        """How many characters of the text before it each batch should bring along."""
+        return {"delta": 0, "tail": TAIL, "snapshot": self.max_payload_bytes}[self.mode]
+
     def payload(self, batch: Batch) -> dict[str, Any]:
         """Put a batch into its envelope.
 
@@ -182,6 +191,25 @@ class Envelope:
         Raises:
             InvalidArgument: If the callable for the title or the body returned something else than a string.
         """
+        return self._around(self._repeating(batch))
+
+    def _repeating(self, batch: Batch) -> Batch:
+        """Put as much of the text before a batch in front of it as is asked for and fits."""
+        before = batch.before[-self.history :] if self.history else ""
+
+        def with_last(n: int) -> Batch:
+            repeated = before[len(before) - n :]
+            return evolve(batch, text=repeated + batch.text, offset=batch.offset - utf8_size(repeated), before="")
+
+        most, too_many = 0, len(before) + 1
+        while too_many - most > 1:
+            # All of it first, which is what fits as long as the text is short.
+            n = len(before) if too_many > len(before) else (most + too_many) // 2
+            fits = len(dumps(self._around(with_last(n)))) <= self.max_payload_bytes
+            most, too_many = (n, too_many) if fits else (most, n)
+        return with_last(most)
+
+    def _around(self, batch: Batch) -> dict[str, Any]:
         data = {
             "llm_response": batch.text,
             "chunk_id": f"chunk_{batch.seq:03d}",
@@ -191,7 +219,7 @@ class Envelope:
             "epoch": str(batch.epoch),
             "seq": str(batch.seq),
             "offset": str(batch.offset),
-            "mode": self.mode,
+            "mode": "delta" if self.mode == "delta" else "tail" if batch.offset else "snapshot",
             "state": batch.state,
             "crc": f"{batch.crc:08x}",
         }
@@ -226,7 +254,7 @@ class Envelope:
         text = batch.text
 
         def fits(n: int) -> bool:
-            return len(self.encode(evolve(batch, text=text[:n]))) <= self.max_payload_bytes
+            return len(self.encode(evolve(batch, text=text[:n], before=""))) <= self.max_payload_bytes
 
         if len(text) < self.max_payload_bytes and fits(len(text)):
             return len(text)
@@ -236,7 +264,7 @@ class Envelope:
             n = (most + too_many) // 2
             most, too_many = (n, too_many) if fits(n) else (most, n)
         if most == 0:
-            needed = len(self.encode(evolve(batch, text=text[:1])))
+            needed = len(self.encode(evolve(batch, text=text[:1], before="")))
             problem = f"leaves no room for text: with at most one character of it the payload has {needed} bytes"
             raise InvalidArgument("max_payload_bytes", problem)
         cut = last_cut(text[: most + 1], most)

@@ -103,6 +103,10 @@ def lost_in_hand() -> _errors.AmbiguousDelivery:
     return _errors.AmbiguousDelivery("the delivery was interrupted; it may have been delivered")
 
 
+def _all_of(batch: Batch) -> int:
+    return len(batch.text)
+
+
 class Desk:
     """Turns text into batches for one sink, and keeps account of them.
 
@@ -110,6 +114,7 @@ class Desk:
         coalescer: Decides when text is due.
         stream_id: Names the stream in every batch.
         fit: How much of a batch one payload can carry; None when there is no limit.
+        history: How many characters of the text before it each batch brings along.
         retry: How patient to be with a sink that fails.
         give_up_after: For how many seconds the end of the stream is tried against a sink that fails.
         max_backlog_bytes: How much text may wait before `full` asks the source to wait.
@@ -122,6 +127,7 @@ class Desk:
         *,
         stream_id: str,
         fit: Fit | None = None,
+        history: int = 0,
         budget: Account | None = None,
         retry: Retry,
         give_up_after: float = GIVE_UP_AFTER,
@@ -131,6 +137,9 @@ class Desk:
         self._feedback: Callable[[object, float], None] | None = getattr(coalescer, "feedback", None)
         self._stream_id = stream_id
         self._fit = fit
+        self._history = history
+        self._before = ""
+        self._most: int | None = None
         self._budget = budget
         self._turn: float | None = None
         self._booked_at = 0.0
@@ -299,7 +308,7 @@ class Desk:
         if not self._is_its_turn(now):
             return None
         try:
-            batch = self._pending or self._next(self._fit)
+            batch = self._pending or self._next(self._room)
         except Exception as error:
             self.end("error", now, finish_reason=type(error).__name__, error=error)
             self.abandon(error)
@@ -333,7 +342,7 @@ class Desk:
             self._budget.refund()
             self._turn = None
 
-    def _next(self, fit: Fit | None) -> Batch | None:
+    def _next(self, room: Fit) -> Batch | None:
         """Make a batch of all that is ready, as far as it fits; the final one, once everything does."""
         ready = self._ready or ([] if self._closing is None else [self._closing])
         if not ready:
@@ -349,6 +358,7 @@ class Desk:
             stream_id=self._stream_id,
             seq=self._seq + 1,
             offset=self._offset,
+            before=self._before,
         )
         if self._closing is not None:
             final = evolve(
@@ -358,9 +368,14 @@ class Desk:
                 total=self._said_bytes,
                 finish_reason=self._closing.finish_reason,
             )
-            if fit is None or max(0, fit(final)) >= len(text):
+            if room(final) >= len(text):
                 return self._cut(final, len(text))
-        return self._cut(whole, len(text) if fit is None else max(1, fit(whole)))
+        return self._cut(whole, max(1, room(whole)))
+
+    def _room(self, batch: Batch) -> int:
+        """How many characters of a batch's text the sink takes at once: what it says, and what it has taken."""
+        fits = len(batch.text) if self._fit is None else max(0, self._fit(batch))
+        return fits if self._most is None else min(fits, self._most)
 
     def _cut(self, whole: Batch, count: int) -> Batch:
         text, rest = whole.text[:count], whole.text[count:]
@@ -383,6 +398,12 @@ class Desk:
 
     def failed(self, batch: Batch, error: BaseException, now: float) -> Undelivered | None:
         """Take note that the sink failed; returns the loss, if the batch is not tried again."""
+        if isinstance(error, _errors.PayloadTooLarge) and len(batch.text) > 1 and not self._frozen:
+            self._most = len(batch.text) // 2
+            self._in_hand, self._tries = None, 0
+            self._ready = [batch, *self._ready]
+            self._tell(error, now)
+            return None
         if not isinstance(error, GenesysStreamError) or not error.retryable:
             lost = Undelivered(batch, error, ambiguous=self._frozen)
             self._undelivered.append(lost)
@@ -417,6 +438,8 @@ class Desk:
         self._frozen = self._answer_lost = False
         self._seq, self._crc = batch.seq, batch.crc
         self._offset += utf8_size(batch.text)
+        if self._history:
+            self._before = (self._before + batch.text)[-self._history :]
         self._finished = batch.final
 
     def _release_hold(self, now: float) -> None:
@@ -458,7 +481,7 @@ class Desk:
         if unsure is not None:
             self._undelivered.append(Undelivered(unsure, error, ambiguous=True))
             self._settle(unsure)
-        rest = None if self._finished else self._next(None)
+        rest = None if self._finished else self._next(_all_of)
         if rest is not None:
             self._undelivered.append(Undelivered(rest, error))
             self._settle(rest)

@@ -28,6 +28,7 @@ class Batch:
         epoch: Which generation of the stream this is; a restarted one counts up.
         seq: Its number among the stream's batches, from 1.
         offset: Where its text begins in the stream's text, in UTF-8 bytes.
+        before: The end of the stream's text before this batch, where the sink has asked for it.
         state: streaming, or in the final batch: complete, error or cancelled.
         crc: CRC-32 of the stream's text up to and including this batch.
         total: In the final batch, the length of the stream's text in UTF-8 bytes.
@@ -44,6 +45,7 @@ class Batch:
     epoch: int = 1
     seq: int = 0
     offset: int = 0
+    before: str = field(default="", repr=_size)
     state: str = "streaming"
     crc: int = 0
     total: int | None = None
