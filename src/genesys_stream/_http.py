@@ -129,7 +129,7 @@ def reply_of(response: Any, body: bytes, token: str | None) -> Reply:
     """Make a reply of a response whose body was read."""
     headers = {name.lower(): value for name, value in response.headers.items()}
     if body:
-        # A body that cannot be decoded stays as it came: the status says enough, or whoever reads it will say what it is.
+        # What cannot be decoded stays as it came: the status says enough, or whoever reads the body will say what it is.
         with suppress(_errors.ProtocolError):
             body = Inflater(headers.get("content-encoding", "")).feed(body, MAX_BODY_BYTES)
             headers.pop("content-encoding", None)

@@ -118,7 +118,9 @@ def relay(
     if not callable(sink):
         raise _errors.InvalidArgument("sink", f"must be callable with a Batch, not {kind(sink)}")
     if not is_async and (inspect.iscoroutinefunction(sink) or inspect.iscoroutinefunction(type(sink).__call__)):
-        raise _errors.InvalidArgument("sink", "must not be async where the source is not; hand both over async, or neither")
+        raise _errors.InvalidArgument(
+            "sink", "must not be async where the source is not; hand both over async, or neither"
+        )
     if isinstance(source, (CompletionStream, AsyncCompletionStream)) and source.committed:
         msg = "the stream was read before, so that the beginning of its text is gone; relay a fresh one"
         raise _errors.StreamStateError(msg)
