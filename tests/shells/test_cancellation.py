@@ -57,6 +57,17 @@ async def natively(errand, delay):
     return task.cancelled()
 
 
+async def three_times(errand, delay):
+    """Cancel by asyncio's own means, and again while the first cancellation is being dealt with."""
+    task = asyncio.ensure_future(errand)
+    await asyncio.sleep(delay)
+    for _ in range(3):
+        task.cancel()
+        await asyncio.sleep(0)
+    await asyncio.wait([task])
+    return task.cancelled()
+
+
 async def by_scope(errand, delay):
     """Cancel through a scope, from another task."""
     with anyio.CancelScope() as scope:
@@ -106,6 +117,7 @@ async def by_group(errand, delay):
 NEW = pytest.mark.skipif(sys.version_info < (3, 11), reason="came with Python 3.11")
 WAYS = [
     pytest.param("asyncio", natively, id="asyncio-natively"),
+    pytest.param("asyncio", three_times, id="asyncio-three_times"),
     pytest.param("asyncio", by_scope, id="asyncio-by_scope"),
     pytest.param("asyncio", by_deadline, id="asyncio-by_deadline"),
     pytest.param("asyncio", by_timeout, id="asyncio-by_timeout", marks=NEW),

@@ -19,7 +19,7 @@ from .._core.surrogates import SurrogateJoiner
 from .._http import failure, step
 from .._values import Completion, CompletionChunk, Message, Timing
 from .session import Session, clock
-from .shield import Unhooked
+from .shield import Read
 
 T = TypeVar("T")
 
@@ -52,7 +52,6 @@ class AsyncCompletionStream:
         self._ready: deque[CompletionChunk] = deque()
         self._response: Any = None
         self._pieces: Any = None
-        self._first_piece = False
         self._give_back_later: Callable[[], None] | None = None
         self._head: Any = None
         self._busy = False
@@ -221,7 +220,6 @@ class AsyncCompletionStream:
         reading.opened(reply, clock())
         self._head = reply
         self._pieces = self._response.stream.__aiter__()
-        self._first_piece = True
 
     def _hold(self, response: Any) -> None:
         self._response = response
@@ -246,11 +244,8 @@ class AsyncCompletionStream:
             return
         reading.expire(now)
 
-    async def _next_piece(self) -> bytes | None:
-        if self._first_piece:
-            self._first_piece = False
-            return await Unhooked(lambda: anext(self._pieces, None))
-        return await anext(self._pieces, None)
+    def _next_piece(self) -> Read[bytes | None]:
+        return Read(lambda: anext(self._pieces, None))
 
     async def _drain(self, reading: Reading) -> None:
         """Read the little that is left of the body, briefly, so that the connection can be used again."""

@@ -17,7 +17,7 @@ from .._auth import ClientCredentials, Flight
 from .._core.conversation import Attempt, Conversation, Outcome
 from .._core.exchange import Request
 from .._http import Body, exchanged, failure, headers_of, limits, phases, reply_of, shared_tls, shortest, step
-from .shield import Reaper, Trace, Unhooked
+from .shield import Read, Reaper, Trace
 
 if TYPE_CHECKING:
     from .._core.settings import Settings
@@ -166,9 +166,8 @@ class Session:
         body = Body(response.status_code)
         pieces = response.stream.__aiter__()
         try:
-            piece = await Unhooked(lambda: anext(pieces, None))
-            while piece is not None and body.add(piece):
-                piece = await anext(pieces, None)
+            while (piece := await Read(lambda: anext(pieces, None))) is not None and body.add(piece):
+                pass
         finally:
             await self.reaper.close(response.aclose)
         return body.bytes

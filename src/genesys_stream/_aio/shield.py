@@ -195,38 +195,51 @@ class Reaper:
             with trio.CancelScope(shield=True):
                 await run()
 
-        trio.lowlevel.spawn_system_task(shielded, context=contextvars.copy_context())
+        try:
+            trio.lowlevel.spawn_system_task(shielded, context=contextvars.copy_context())
+        except RuntimeError:
+            # The event loop is ending, and takes no more tasks; its sockets end with it.
+            self._pending.pop(done, None)
+            done.set()
         return done
 
 
-class Unhooked(Awaitable[T]):
-    """Awaits the first item of nested async generators without the event loop taking note of them.
+class Read(Awaitable[T]):
+    """Awaits an item of the nested async generators that an HTTP response is read through.
 
-    An HTTP response is read through four async generators, one inside the other.
-    Only the outermost can be closed from outside; the event loops' finalisers would complain of the others, or close
-    them in a task of their own.
-    Whoever reads closes the response instead, so they have nothing to do when they are dropped.
+    There are four, one inside the other, and only the outermost can be closed from outside.
+    So the event loop takes no note of them: its finalisers would complain of the others, or close them in a task of
+    their own. Whoever reads closes the response instead, so they have nothing to do when they are dropped.
+
+    When the read is cancelled they close the response themselves, which httpx does not survive being cancelled again
+    (encode/httpcore#1093). What they wait for meanwhile are mere turns of the event loop, which go on regardless.
     """
 
     def __init__(self, make: Callable[[], Awaitable[T]]) -> None:
         self._make = make
 
     def __await__(self) -> Generator[Any, Any, T]:
+        cancelled = anyio.get_cancelled_exc_class()
+        closing = False
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(firstiter=None, finalizer=_let_die)
         try:
             steps: Generator[Any, Any, Any] = self._make().__await__()
-            # All four are started before the innermost waits for the network.
+            # The first time, all four are started before the innermost waits for the network.
             pending = next(steps)
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]  # a generator's value is typed as Any
         finally:
             sys.set_asyncgen_hooks(*hooks)
         while True:
+            advance: Callable[[], Any]
             try:
                 sent = yield pending
             except BaseException as error:  # noqa: BLE001 - whatever it is, it is for the inner awaitable
-                advance: Callable[[], Any] = partial(steps.throw, error)
+                # asyncio's way to wait for one turn is to yield None.
+                again = closing and pending is None and isinstance(error, cancelled)
+                advance = partial(steps.send, None) if again else partial(steps.throw, error)
+                closing = closing or isinstance(error, cancelled)
             else:
                 advance = partial(steps.send, sent)
             try:

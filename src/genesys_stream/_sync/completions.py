@@ -299,6 +299,9 @@ def _from_finaliser(give_back: Callable[[], None]) -> None:
     If it stopped the very connection pool, or the watchdog, their locks may be held by this thread, and only another
     one can wait for them.
     """
+    if sys.is_finalizing():
+        # Other threads have stopped for good, whatever they held, and the sockets end with the process.
+        return
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if frame.f_globals.get("__name__", "").startswith(_HOLDS_LOCKS):

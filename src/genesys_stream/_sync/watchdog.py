@@ -13,6 +13,7 @@ import heapq
 import itertools
 import os
 import socket
+import sys
 import threading
 from typing import Any
 
@@ -77,6 +78,9 @@ class Watchdog:
 
     def leave(self, watch: Watch) -> None:
         """Stop watching; after this returns, its socket is not touched."""
+        if sys.is_finalizing():
+            # The thread has stopped for good, and may have stopped with the lock.
+            return
         with self._bell:
             self._watched.discard(watch)
             watch.forget()
