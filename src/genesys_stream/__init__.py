@@ -18,10 +18,12 @@ from ._core.budget import (
     Rate,
 )
 from ._core.coalesce import (
+    Adaptive,
     Coalescer,
     FinalOnly,
     Idle,
     ImmediateFirst,
+    InFlight,
     JsonArtifact,
     LearnsFromDelivery,
     Line,
@@ -119,6 +121,7 @@ __all__ = [
     "GENESYS",
     "LIVE_ACTIVITY",
     "PUSH_PATH",
+    "Adaptive",
     "AmbiguousDelivery",
     "Artifact",
     "ArtifactReader",
@@ -161,6 +164,7 @@ __all__ = [
     "GenesysStreamError",
     "Idle",
     "ImmediateFirst",
+    "InFlight",
     "InvalidArgument",
     "JsonArtifact",
     "LearnsFromDelivery",

@@ -11,9 +11,19 @@ from typing_extensions import assert_type
 
 import genesys_stream
 from genesys_stream import (
+    ANDROID_BACKGROUND,
+    ANDROID_FOREGROUND,
+    APNS_ALERT,
+    APNS_BACKGROUND,
     COMPLETIONS_PATH,
+    GENESYS,
+    LIVE_ACTIVITY,
     PUSH_PATH,
+    Adaptive,
     AmbiguousDelivery,
+    Artifact,
+    ArtifactReader,
+    ArtifactScanner,
     AsyncClient,
     AsyncCompletions,
     AsyncCompletionStream,
@@ -37,20 +47,33 @@ from genesys_stream import (
     EventDecoder,
     EventTooLarge,
     Exchange,
+    FinalOnly,
     FunctionCall,
     GenesysStreamError,
+    Idle,
+    ImmediateFirst,
+    InFlight,
     InvalidArgument,
+    JsonArtifact,
     LearnsFromDelivery,
+    Line,
     MalformedEvent,
+    MarkdownBlock,
     Message,
+    Milestones,
+    Paragraph,
     ParseError,
     PassThrough,
+    Pattern,
+    Profile,
     PushClient,
     PushReceipt,
     PushSink,
+    Rate,
     RateLimited,
     RelayReport,
     Retry,
+    Schedule,
     Sentence,
     ServerSentEvent,
     Sink,
@@ -65,7 +88,12 @@ from genesys_stream import (
     Undelivered,
     UnexpectedContent,
     Usage,
+    Word,
+    any_of,
+    bounded,
     relay,
+    switch,
+    then,
 )
 from genesys_stream.testing import Cut, Entry, FakeGenesys, FakeServer, Say
 
@@ -306,7 +334,7 @@ class OnePerDelta:
 
 
 strategies: list[Coalescer] = [PassThrough(), TimeSize(), TimeSize(0.2, 500), Sentence(min_chars=20), OnePerDelta()]
-learner: LearnsFromDelivery = OnePerDelta()
+learners: list[LearnsFromDelivery] = [OnePerDelta(), Adaptive(0.25, maximum=5.0), InFlight(max_latency=1.0)]
 
 
 def buffer() -> None:
@@ -432,3 +460,42 @@ def fake_it() -> None:
     with httpx.Client(transport=fake.transport) as http:
         Client(**fake.client_options(), http_client=http)
     httpx.AsyncClient(transport=fake.transport)
+
+
+def strategies() -> list[Coalescer]:
+    return [
+        Word(),
+        Line(),
+        Paragraph(),
+        MarkdownBlock(),
+        Pattern(r"\n"),
+        Schedule(),
+        FinalOnly(),
+        Milestones(100, 500),
+        JsonArtifact("element", "items"),
+        ImmediateFirst(TimeSize(0.5)),
+        Idle(TimeSize(1.0)),
+        any_of(TimeSize(), Sentence()),
+        bounded(Sentence(), max_latency=1.0),
+        then(TimeSize(), 3, Sentence()),
+        switch(lambda: "awake", awake=TimeSize(), asleep=FinalOnly()),
+    ]
+
+
+def budgets(client: Client) -> None:
+    profile = Profile(Rate(10, 0.5), window=2.0)
+    for chosen in (profile, ANDROID_FOREGROUND, ANDROID_BACKGROUND, APNS_ALERT, APNS_BACKGROUND, LIVE_ACTIVITY, None):
+        client.push.to("device", profile=chosen, mode="snapshot")
+    assert_type(GENESYS, Rate)
+
+
+def artifacts(stream: CompletionStream, text: str) -> None:
+    assert_type(list(stream.artifacts("items", Article)), list[Article])
+    assert_type(ArtifactReader("items", Article).feed(text), list[Article])
+    for artifact in ArtifactScanner("value").feed(text):
+        assert_type(artifact, Artifact)
+        assert_type(artifact.parse(Article), Article)
+
+
+async def artifacts_async(stream: AsyncCompletionStream) -> None:
+    assert_type([item async for item in stream.artifacts("items", Article)], list[Article])

@@ -1,5 +1,6 @@
 """Coalescing: from a delta for every token to a push for every thought; one small file for each family."""
 
+from ._adaptive import Adaptive, InFlight
 from ._around import Idle, ImmediateFirst, bounded
 from ._basic import PassThrough, TimeSize
 from ._compose import any_of, switch, then
@@ -11,10 +12,12 @@ from ._protocol import Coalescer, LearnsFromDelivery
 from ._sparse import FinalOnly, Milestones, Schedule
 
 __all__ = [
+    "Adaptive",
     "Coalescer",
     "FinalOnly",
     "Idle",
     "ImmediateFirst",
+    "InFlight",
     "JsonArtifact",
     "LearnsFromDelivery",
     "Line",
