@@ -10,7 +10,7 @@ import inspect
 import logging
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from typing import Any, TypeVar
@@ -112,10 +112,23 @@ def failure(error: Exception) -> NetworkError:
     if isinstance(error, RuntimeError) and "closed" in str(error):
         msg = "the client is closed"
         raise _errors.StreamStateError(msg) from error
-    said = str(error) or type(error).__name__
+    chain = list(_chain(error))
+    said = next((text for one in chain if (text := str(one))), type(error).__name__)
+    for one in chain:
+        # The HTTP library's frames have the token and the text in their locals, which some tools put into their reports.
+        one.__traceback__ = None
     made = found(f"{_SAY.get(found, 'the connection broke')}: {said}")
     made.__cause__ = error
     return made
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and what led to it, the nearest first."""
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 _SAY: dict[type[NetworkError], str] = {
@@ -129,7 +142,7 @@ def reply_of(response: Any, body: bytes, token: str | None) -> Reply:
     """Make a reply of a response whose body was read."""
     headers = {name.lower(): value for name, value in response.headers.items()}
     if body:
-        # What cannot be decoded stays as it came: the status says enough, or whoever reads the body will say what it is.
+        # What cannot be decoded stays as it came: the status says enough, or whoever reads the body says what it is.
         with suppress(_errors.ProtocolError):
             body = Inflater(headers.get("content-encoding", "")).feed(body, MAX_BODY_BYTES)
             headers.pop("content-encoding", None)

@@ -121,9 +121,7 @@ def relay(
         raise _errors.InvalidArgument(
             "sink", "must not be async where the source is not; hand both over async, or neither"
         )
-    if isinstance(source, (CompletionStream, AsyncCompletionStream)) and source.committed:
-        msg = "the stream was read before, so that the beginning of its text is gone; relay a fresh one"
-        raise _errors.StreamStateError(msg)
+    _refuse_spent(source)
     if coalescer is not None and (isinstance(coalescer, type) or not isinstance(coalescer, Coalescer)):
         raise _errors.InvalidArgument("coalescer", "must have the members of Coalescer: due, feed, tick and close")
     desk = Desk(
@@ -140,6 +138,12 @@ def relay(
     if is_async:
         return AsyncRelay(source, sink, desk, grace=grace, on_event=hook).run()
     return Relay(source, sink, desk, grace=grace, on_event=hook).run()
+
+
+def _refuse_spent(source: object) -> None:
+    if isinstance(source, (CompletionStream, AsyncCompletionStream)) and source.committed:
+        msg = "the stream was read before, so that the beginning of its text is gone; relay a fresh one"
+        raise _errors.StreamStateError(msg)
 
 
 def _default_coalescer(sink: Sink) -> Coalescer:

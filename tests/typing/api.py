@@ -462,7 +462,7 @@ def fake_it() -> None:
     httpx.AsyncClient(transport=fake.transport)
 
 
-def strategies() -> list[Coalescer]:
+def more_strategies() -> list[Coalescer]:
     return [
         Word(),
         Line(),

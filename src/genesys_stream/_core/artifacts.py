@@ -43,8 +43,8 @@ class ArtifactReader(Generic[T]):
             text: A delta, cut anywhere.
 
         Returns:
-            The values of the elements that it completes. If one of them cannot be parsed, only those before it: the
-            next call raises.
+            The values of the elements that it completes, up to one that cannot be parsed, for which the next call
+            raises.
 
         Raises:
             ParseError: An element is not what the class asks for; `text` has it. The next call goes on behind it.
@@ -56,7 +56,7 @@ class ArtifactReader(Generic[T]):
         """Take note of the end of a text that is complete; do not call it for one that broke.
 
         Returns:
-            The values that were still to be given: none, as a rule.
+            The values that were still to be given, as a rule none.
 
         Raises:
             ParseError: As `feed`; or the text ends inside the array, and `text` has the unfinished element, if there
