@@ -83,7 +83,7 @@ class AsyncPushClient:
         resend_lost: bool = False,
         dry_run: bool = False,
     ) -> PushReceipt:
-        """Send one push notification, as soon as the credential's rate allows it.
+        """Send one push notification.
 
         Args:
             targets: The device tokens.
@@ -105,9 +105,10 @@ class AsyncPushClient:
             NetworkError: The push was never sent.
         """
         content = dumps(check_push(targets, title, body, data, stringify=stringify))
-        now = clock()
-        after = 0.0 if dry_run else self._budget().book(now, final=True) - now
-        return await self.send_payload(content, resend_lost=resend_lost, after=after, dry_run=dry_run)
+        if not dry_run:
+            # Never held back itself, but counted, so that the relays of the same credential leave room for it.
+            self._budget().book(clock(), final=True)
+        return await self.send_payload(content, resend_lost=resend_lost, dry_run=dry_run)
 
     async def send_payload(
         self,
@@ -115,7 +116,6 @@ class AsyncPushClient:
         *,
         retry: Retry | None = None,
         resend_lost: bool = False,
-        after: float = 0.0,
         dry_run: bool = False,
     ) -> PushReceipt:
         """Send a payload that is encoded already; see `send`.
@@ -124,7 +124,6 @@ class AsyncPushClient:
             content: The payload as JSON.
             retry: How patient to be, where that is not the client's way.
             resend_lost: As for `send`.
-            after: Seconds to wait first.
             dry_run: As for `send`.
         """
         if dry_run:
@@ -135,7 +134,6 @@ class AsyncPushClient:
             retry or settings.retry,
             reauthorise=self._session.reauthorises,
             resend_lost=resend_lost,
-            after=after,
         )
         return await self._session.converse(conversation, settings, answer_within=settings.timeouts.push)
 

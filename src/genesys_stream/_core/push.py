@@ -23,9 +23,7 @@ def dry_receipt(content: bytes) -> PushReceipt:
     return PushReceipt(status="dry_run", attempts=0, extra={"bytes": len(content)})
 
 
-def push(
-    request: Request, retry: Retry, *, reauthorise: bool, resend_lost: bool, after: float = 0.0
-) -> Conversation[PushReceipt]:
+def push(request: Request, retry: Retry, *, reauthorise: bool, resend_lost: bool) -> Conversation[PushReceipt]:
     """Send a push.
 
     Args:
@@ -33,7 +31,6 @@ def push(
         retry: How patient to be.
         reauthorise: Whether a refused token may be replaced.
         resend_lost: Whether to send the same bytes again when an answer was lost.
-        after: Seconds to wait first.
 
     Returns:
         The receipt.
@@ -46,7 +43,7 @@ def push(
     """
     patience = Patience(retry)
     try:
-        reply = yield from ask(request, patience, reauthorise=reauthorise, after=after, repeat_lost=resend_lost)
+        reply = yield from ask(request, patience, reauthorise=reauthorise, repeat_lost=resend_lost)
     except (_errors.StatusError, _errors.NetworkError) as error:
         if not patience.resent and (isinstance(error, _errors.StatusError) or certainly_not_sent(error)):
             raise
