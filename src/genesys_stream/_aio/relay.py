@@ -44,7 +44,7 @@ class AsyncRelay:
         self._grace = grace
         self._on_event = on_event
         self._listener = Listener()
-        self._bell = anyio.Event()
+        self._alarm: anyio.CancelScope
         self._room = anyio.Event()
 
     async def run(self) -> RelayReport:
@@ -57,6 +57,7 @@ class AsyncRelay:
             BaseException: What ended the source, after what was said is delivered; the report is on it.
         """
         interruption: BaseException | None = None
+        self._alarm = anyio.CancelScope()
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._read)
@@ -84,7 +85,7 @@ class AsyncRelay:
             async with _closed_at_last(self._source) as items:
                 async for item in items:
                     if self._desk.arrive(self._listener.hear(item), clock()):
-                        self._bell.set()
+                        self._ring()
                     while self._desk.full and not self._desk.closing:
                         self._room = anyio.Event()
                         await self._room.wait()
@@ -95,7 +96,7 @@ class AsyncRelay:
             error = caught
         finish_reason = finish_reason_of(self._listener, error)
         self._desk.end(state_after(error), clock(), finish_reason=finish_reason, error=error)
-        self._bell.set()
+        self._ring()
 
     async def _send(self) -> None:
         desk = self._desk
@@ -107,10 +108,14 @@ class AsyncRelay:
                 await self._deliver(batch)
 
     async def _wait(self) -> None:
-        self._bell = anyio.Event()
+        with anyio.CancelScope() as self._alarm:
+            self._ring()
+            await anyio.sleep_forever()
+
+    def _ring(self) -> None:
+        """Have the sender wake up when the desk is due, which wakes nobody before."""
         due = self._desk.due
-        with anyio.CancelScope(deadline=float("inf") if due is None else due):
-            await self._bell.wait()
+        self._alarm.deadline = float("inf") if due is None else due
 
     async def _deliver(self, batch: Batch) -> None:
         try:
