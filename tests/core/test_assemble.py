@@ -6,7 +6,7 @@ import zlib
 import pytest
 from attrs import evolve
 from hypothesis import given, strategies as st
-from texts import deltas, unicode_texts
+from tests.strategies import deltas, unicode_texts
 from virtual import run
 
 from genesys_stream._core.assemble import StreamAssembler

@@ -9,7 +9,7 @@ import pytest
 import regex
 from attrs import frozen
 from hypothesis import given
-from texts import deltas
+from tests.strategies import deltas
 from virtual import run
 
 from genesys_stream._core.coalesce import (

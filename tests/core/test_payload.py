@@ -6,7 +6,7 @@ import zlib
 import pytest
 from attrs import evolve
 from hypothesis import given, strategies as st
-from texts import unicode_texts
+from tests.strategies import unicode_texts
 
 from genesys_stream._core.payload import RESERVED, Envelope, check_push
 from genesys_stream._core.text import last_cut

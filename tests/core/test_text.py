@@ -6,7 +6,7 @@ import sys
 import pytest
 import regex
 from hypothesis import given, strategies as st
-from texts import deltas, unicode_texts
+from tests.strategies import deltas, unicode_texts
 
 from genesys_stream._core import text as text_module
 from genesys_stream._core.text import TextBuffer, last_cut, prefix_length, utf8_size
