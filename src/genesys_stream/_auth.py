@@ -24,7 +24,7 @@ from ._core.conversation import Attempt, Outcome, Retry
 from ._core.exchange import Reply
 from ._core.regions import endpoints
 from ._core.settings import Settings, missing_credentials
-from ._core.tokens import Grant, TokenBook, authorise, is_token, token_request
+from ._core.tokens import Grant, Hidden, TokenBook, authorise, is_token, token_request
 from ._errors import GenesysStreamError
 from ._http import headers_of, phases, step
 from ._values import Timeouts
@@ -288,6 +288,11 @@ def _as_httpx(attempt: Attempt, beside: httpx.Request) -> httpx.Request:
         content=wanted.content,
         extensions={"timeout": timeout},
     )
+
+
+def hidden(token: str | None) -> str | None:
+    """A token that the caller brought, so that no frame's locals show it."""
+    return None if token is None else Hidden(token)
 
 
 def credentials_of(  # noqa: PLR0917 - the clients' own arguments, in their order

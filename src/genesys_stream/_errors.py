@@ -328,6 +328,19 @@ def attach_report(error: BaseException, report: RelayReport) -> None:
         error.report = report  # type: ignore[attr-defined]  # ours declare it, and on a stranger's it does no harm
 
 
+def bare(error: E) -> E:
+    """Take its traceback, and that of what led to it, from an exception that is to be raised elsewhere.
+
+    The frames in which an answer is read have what was said in their locals, and there are tools that put the locals of
+    every frame into their reports.
+    """
+    one: BaseException | None = error
+    while one is not None and one.__traceback__ is not None:
+        one.__traceback__ = None
+        one = one.__cause__ or one.__context__
+    return error
+
+
 # Tracebacks show a class under the name by which it is imported.
 for _value in list(globals().values()):
     if isinstance(_value, type) and issubclass(_value, GenesysStreamError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import socket
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +23,7 @@ from ._core.conversation import Attempt, Outcome
 from ._core.encoding import Inflater
 from ._core.exchange import Reply, Request
 from ._core.settings import Settings
-from ._errors import GenesysStreamError, NetworkError
+from ._errors import GenesysStreamError, NetworkError, bare
 from ._values import Exchange, Timeouts
 from ._version import __version__
 
@@ -114,9 +115,12 @@ def failure(error: Exception) -> NetworkError:
         raise _errors.StreamStateError(msg) from error
     chain = list(_chain(error))
     said = next((text for one in chain if (text := str(one))), type(error).__name__)
+    # The HTTP library's frames, and the request on its exceptions, have the token and the text, which some tools put
+    # into their reports.
     for one in chain:
-        # The HTTP library's frames have the token and the text in their locals, which some tools put into their reports.
         one.__traceback__ = None
+        if getattr(one, "_request", None) is not None:
+            one._request = None  # type: ignore[attr-defined]  # httpx's
     made = found(f"{_SAY.get(found, 'the connection broke')}: {said}")
     made.__cause__ = error
     return made
@@ -136,6 +140,24 @@ _SAY: dict[type[NetworkError], str] = {
     _errors.ConnectFailed: "no connection could be made",
     _errors.TransportIdleTimeout: "the service was silent for too long",
 }
+
+
+def part_if_more_was_said(response: Any) -> None:
+    """End a connection over which more came than the answer, and which would take the rest for the next answer.
+
+    httpcore uses such a connection again, which RFC 9112, section 9.2, forbids; one that is shut down it does not.
+    What came is only in the parser, which httpcore does not show; where the way to it has changed, nothing is known.
+    """
+    part = response.stream
+    for _ in range(8):
+        parser = getattr(part, "_h11_state", None)
+        if parser is not None:
+            if parser.their_state.__name__ == "DONE" and parser.trailing_data[0]:
+                with suppress(OSError, AttributeError):
+                    response.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+            return
+        inner = (getattr(part, name, None) for name in ("_stream", "_httpcore_stream", "_connection"))
+        part = next((one for one in inner if one is not None), None)
 
 
 def reply_of(response: Any, body: bytes, token: str | None) -> Reply:
@@ -177,11 +199,16 @@ class Body:
 
 
 def step(advance: Callable[[], T]) -> tuple[T | None, Any]:
-    """Advance a conversation; returns what it yields, or None and what it returned."""
+    """Advance a conversation; returns what it yields, or None and what it returned.
+
+    What it raises says all there is to say; its frames have bodies in their locals, and are left out of the traceback.
+    """
     try:
         return advance(), None
     except StopIteration as done:
         return None, done.value
+    except GenesysStreamError as error:
+        raise bare(error)  # noqa: B904 - it is the same exception, with the cause that it has
 
 
 def exchanged(log: logging.Logger, settings: Settings, attempt: Attempt, outcome: Outcome, seconds: float) -> None:

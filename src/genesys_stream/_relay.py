@@ -11,11 +11,10 @@ from typing import Any, Protocol, overload
 from . import _errors
 from ._aio.completions import AsyncCompletionStream
 from ._aio.relay import AsyncRelay
-from ._core.budget import Profile
-from ._core.coalesce import Coalescer, FinalOnly, ImmediateFirst, TimeSize
+from ._core.coalesce import Coalescer
 from ._core.conversation import Retry
-from ._core.payload import MAX_PAYLOAD_BYTES
-from ._core.relay import GIVE_UP_AFTER, MAX_BACKLOG_BYTES, Desk
+from ._core.dispatch import dispatcher
+from ._core.relay import GIVE_UP_AFTER, MAX_BACKLOG_BYTES, Account, Desk
 from ._sync.completions import CompletionStream
 from ._sync.relay import Relay
 from ._values import Batch, CompletionChunk, RelayReport
@@ -94,7 +93,8 @@ def relay(
         source: A stream of this library, or any (async) iterable of `CompletionChunk` or of `str`.
         sink: `client.push.to(...)`, or any callable that takes a `Batch`; for an async source it may be async.
         coalescer: Decides when text is due. By default the first text goes out at once; then text is gathered for the
-            window of the sink's profile, or for 0.2 s where the sink has none.
+            window of the sink's profile, and for longer where its budget is spent; for 0.2 s where the sink has no
+            profile.
         stream_id: Names the stream in every payload; a new ULID by default.
         retry: How patient to be with a sink that fails.
         give_up_after: For how many seconds the end of the stream is tried against a sink that fails.
@@ -124,12 +124,15 @@ def relay(
     _refuse_spent(source)
     if coalescer is not None and (isinstance(coalescer, type) or not isinstance(coalescer, Coalescer)):
         raise _errors.InvalidArgument("coalescer", "must have the members of Coalescer: due, feed, tick and close")
+    budget: Account | None = getattr(sink, "budget", None)
+    if coalescer is None:
+        coalescer, budget = dispatcher(getattr(sink, "profile", None), budget)
     desk = Desk(
-        _default_coalescer(sink) if coalescer is None else coalescer,
+        coalescer,
         stream_id=stream_id or new_stream_id(),
         fit=getattr(sink, "fit", None),
         history=getattr(sink, "history", 0),
-        budget=getattr(sink, "budget", None),
+        budget=budget,
         retry=retry or DEFAULT_RETRY,
         give_up_after=give_up_after,
         max_backlog_bytes=max_backlog_bytes,
@@ -144,13 +147,6 @@ def _refuse_spent(source: object) -> None:
     if isinstance(source, (CompletionStream, AsyncCompletionStream)) and source.committed:
         msg = "the stream was read before, so that the beginning of its text is gone; relay a fresh one"
         raise _errors.StreamStateError(msg)
-
-
-def _default_coalescer(sink: Sink) -> Coalescer:
-    profile: Profile | None = getattr(sink, "profile", None)
-    if profile is None:
-        return TimeSize()
-    return FinalOnly() if profile.final_only else ImmediateFirst(TimeSize(profile.window, MAX_PAYLOAD_BYTES))
 
 
 def _ignore(_: object) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from typing_extensions import Self
 
-from .._auth import ClientCredentials, credentials_of
+from .._auth import ClientCredentials, credentials_of, hidden
 from .._core.budget import GENESYS, Ledger, Rate
 from .._core.conversation import Retry
 from .._core.settings import COMPLETIONS_PATH, PUSH_PATH, from_environment, settings
@@ -100,7 +100,9 @@ class AsyncClient:
             scopes,
             allow_insecure_http,
         )
-        self._session = Session(checked_client(http_client, awaits=True), session, access_token, max_connections)
+        self._session = Session(
+            checked_client(http_client, awaits=True), session, hidden(access_token), max_connections
+        )
         self._ledger = Ledger(push_rate)
         self._shares = False
         self._furnish()

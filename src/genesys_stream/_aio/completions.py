@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -18,7 +19,7 @@ from .._core.settings import Settings
 from .._core.surrogates import SurrogateJoiner
 from .._http import failure, step
 from .._values import Completion, CompletionChunk, Message, Timing
-from .session import Session, clock
+from .session import Session, clock, give_back
 from .shield import Read
 
 T = TypeVar("T")
@@ -223,7 +224,7 @@ class AsyncCompletionStream:
 
     def _hold(self, response: Any) -> None:
         self._response = response
-        self._give_back_later = self._session.reaper.later(response.aclose)
+        self._give_back_later = self._session.reaper.later(partial(give_back, response))
 
     async def _read(self, reading: Reading) -> None:
         piece: bytes | None = b""
@@ -261,7 +262,7 @@ class AsyncCompletionStream:
         response, self._response = self._response, None
         self._give_back_later = None
         if response is not None:
-            await self._session.reaper.close(response.aclose)
+            await self._session.reaper.close(partial(give_back, response))
         self._pieces = None
 
     def _let_go(self) -> None:
@@ -394,5 +395,6 @@ class AsyncCompletions:
             ProtocolError: The answer is not a completion.
         """
         call = completion_call(self._settings, model=model, messages=messages, stream=False, options=options)
+        del messages, options  # a report that shows the locals of every frame shows nothing that was said
         conversation = complete(call, reauthorise=self._session.reauthorises)
         return await self._session.converse(conversation, call.settings, answer_within=call.settings.timeouts.answer)

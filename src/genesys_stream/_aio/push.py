@@ -104,11 +104,12 @@ class AsyncPushClient:
             AmbiguousDelivery: The answer was lost: the push may have been delivered, or not.
             NetworkError: The push was never sent.
         """
-        content = dumps(check_push(targets, title, body, data, stringify=stringify))
+        content = [dumps(check_push(targets, title, body, data, stringify=stringify))]
+        del targets, title, body, data  # a report that shows the locals of every frame shows nothing that was said
         if not dry_run:
             # Never held back itself, but counted, so that the relays of the same credential leave room for it.
             self._budget().book(clock(), final=True)
-        return await self.send_payload(content, resend_lost=resend_lost, dry_run=dry_run)
+        return await self.send_payload(content.pop(), resend_lost=resend_lost, dry_run=dry_run)
 
     async def send_payload(
         self,
@@ -135,6 +136,7 @@ class AsyncPushClient:
             reauthorise=self._session.reauthorises,
             resend_lost=resend_lost,
         )
+        del content
         return await self._session.converse(conversation, settings, answer_within=settings.timeouts.push)
 
     def to(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -16,7 +16,19 @@ from .. import _errors
 from .._auth import ClientCredentials, Flight
 from .._core.conversation import Attempt, Conversation, Outcome
 from .._core.exchange import Request
-from .._http import Body, exchanged, failure, headers_of, limits, phases, reply_of, shared_tls, shortest, step
+from .._http import (
+    Body,
+    exchanged,
+    failure,
+    headers_of,
+    limits,
+    part_if_more_was_said,
+    phases,
+    reply_of,
+    shared_tls,
+    shortest,
+    step,
+)
 from .shield import Read, Reaper, Trace
 
 if TYPE_CHECKING:
@@ -108,7 +120,7 @@ class Session:
         response: Any = None
         try:
             response = await self.reaper.open(
-                lambda trace: self._send(request, token, settings, timeout, trace), _close
+                lambda trace: self._send(request, token, settings, timeout, trace), give_back
             )
             if keep and response.is_success:
                 timeout["read"] = settings.timeouts.transport_idle
@@ -169,7 +181,7 @@ class Session:
             while (piece := await Read(lambda: anext(pieces, None))) is not None and body.add(piece):
                 pass
         finally:
-            await self.reaper.close(response.aclose)
+            await self.reaper.close(partial(give_back, response))
         return body.bytes
 
 
@@ -205,7 +217,9 @@ def _body_class(base: type[Any]) -> type[Any]:
     return Body
 
 
-async def _close(response: Any) -> None:
+async def give_back(response: Any) -> None:
+    """Close a response; its connection is used again if nothing but the answer came over it."""
+    part_if_more_was_said(response)
     await response.aclose()
 
 

@@ -414,7 +414,7 @@ class Reading:
     def _end(self, error: GenesysStreamError) -> None:
         if error.partial is None:
             error.partial = self.completion
-        self.failure = error
+        self.failure = _errors.bare(error)
         self._held.clear()
         self.want = Want.NOTHING
         self._wind()

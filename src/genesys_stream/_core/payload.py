@@ -132,6 +132,10 @@ def _check_caption(_: object, attribute: Any, value: object) -> None:
         raise InvalidArgument(attribute.name, f"must be a string, or a callable that makes one, got {kind(value)}")
 
 
+def _size(caption: Caption) -> str:
+    return f"<{len(caption)} characters>" if isinstance(caption, str) else repr(caption)
+
+
 def _check_ref(_: object, attribute: Any, value: object) -> None:
     if not isinstance(value, str):
         raise InvalidArgument(attribute.name, f"must be a string, got {kind(value)}")
@@ -167,10 +171,10 @@ class Envelope:
     """
 
     targets: Sequence[str] = field(converter=check_targets, repr=lambda targets: f"<{len(targets)} targets>")
-    title: Caption = field(default=TITLE, validator=_check_caption, kw_only=True)
-    body: Caption = field(default=count_received, validator=_check_caption, kw_only=True)
+    title: Caption = field(default=TITLE, validator=_check_caption, kw_only=True, repr=_size)
+    body: Caption = field(default=count_received, validator=_check_caption, kw_only=True, repr=_size)
     data: Mapping[str, str] = field(factory=dict, converter=_own_data, kw_only=True, repr=False)
-    ref: str = field(default="", validator=_check_ref, kw_only=True)
+    ref: str = field(default="", validator=_check_ref, kw_only=True, repr=_size)
     mode: Literal["delta", "tail", "snapshot"] = field(default="delta", validator=_check_mode, kw_only=True)
     max_payload_bytes: int = field(default=MAX_PAYLOAD_BYTES, validator=_check_size, kw_only=True)
 

@@ -27,6 +27,15 @@ _AHEAD_SECONDS = 60.0
 _AHEAD_SHARE = 0.1
 
 
+class Hidden(str):
+    """A string whose repr does not show it, because tools that show the locals of a frame show their reprs."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'<hidden>'"
+
+
 @frozen
 class Grant:
     """An access token as it was granted.
@@ -150,7 +159,7 @@ def _grant(body: bytes) -> Grant:
     except (ValueError, RecursionError):
         payload = None
     if isinstance(payload, dict) and is_token(payload.get("access_token")):
-        return Grant(payload["access_token"], _seconds(payload.get("expires_in")))
+        return Grant(Hidden(payload["access_token"]), _seconds(payload.get("expires_in")))
     # The body may hold a token, so it is not shown.
     msg = "the token endpoint's answer is not a token"
     raise _errors.MalformedEvent(msg)

@@ -19,7 +19,7 @@ from .._core.settings import Settings
 from .._core.surrogates import SurrogateJoiner
 from .._http import failure, step
 from .._values import Completion, CompletionChunk, Message, Timing
-from .session import Session, clock
+from .session import Session, clock, give_back
 from .watchdog import Watch, watchdog
 
 T = TypeVar("T")
@@ -290,7 +290,7 @@ class CompletionStream:
             watchdog.leave(watch)
         self._pieces = iter(())
         if response is not None:
-            response.close()
+            give_back(response)
 
 
 def _from_finaliser(give_back: Callable[[], None]) -> None:
@@ -389,5 +389,6 @@ class Completions:
             ProtocolError: The answer is not a completion.
         """
         call = completion_call(self._settings, model=model, messages=messages, stream=False, options=options)
+        del messages, options  # a report that shows the locals of every frame shows nothing that was said
         conversation = complete(call, reauthorise=self._session.reauthorises)
         return self._session.converse(conversation, call.settings, answer_within=call.settings.timeouts.answer)

@@ -13,7 +13,19 @@ import httpx
 from .. import _errors
 from .._auth import ClientCredentials, Flight
 from .._core.conversation import Attempt, Conversation, Outcome
-from .._http import Body, exchanged, failure, headers_of, limits, phases, reply_of, shared_tls, shortest, step
+from .._http import (
+    Body,
+    exchanged,
+    failure,
+    headers_of,
+    limits,
+    part_if_more_was_said,
+    phases,
+    reply_of,
+    shared_tls,
+    shortest,
+    step,
+)
 
 if TYPE_CHECKING:
     from .._core.settings import Settings
@@ -177,5 +189,11 @@ def _read(response: Any) -> bytes:
             if not body.add(piece):
                 break
     finally:
-        response.close()
+        give_back(response)
     return body.bytes
+
+
+def give_back(response: Any) -> None:
+    """Close a response; its connection is used again if nothing but the answer came over it."""
+    part_if_more_was_said(response)
+    response.close()
