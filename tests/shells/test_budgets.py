@@ -1,0 +1,71 @@
+"""Ten relays that share one credential, over a real socket, at a tenth of the scale of a minute and 300 requests."""
+
+import anyio
+from tests.shells.worlds import ASK
+
+from genesys_stream import AsyncClient, Profile, Rate, Retry, StreamAssembler, relay
+from genesys_stream.testing import FakeGenesys
+
+RELAYS = 10
+WORDS = [f"word{number} " for number in range(80)]
+
+# 30 requests in 6 s, as 300 in 60 s: GENESYS, Rate(40, 4.0), leaves room for ten completions and a few more; at a tenth
+# of the scale the ten completions are a third, and 4 pushes at once and 2.4 a second leave two requests unused.
+LIMIT = (30, 6.0)
+PUSHES = Rate(4, 2.4)
+PHONE = Profile(Rate(10, 1.36), window=0.05)
+
+
+def share(fake, words, *, every, profile, push_rate):
+    """Relay the same answer to ten phones at the same time, and look at each of them; returns the reports."""
+    reports = {}
+    fake.completions.say(words, every=every, times=None)
+
+    async def one(client, phone):
+        stream = client.completions.stream(**ASK)
+        retry = Retry(attempts=8, longest_wait=0.5)
+        reports[phone] = await relay(stream, client.push.to(phone, profile=profile), retry=retry)
+
+    async def scenario():
+        with fake.serve() as server:
+            ids = {"client_id": "client-id", "client_secret": "client-secret"}
+            urls = {"base_url": server.base_url, "login_url": server.base_url}
+            async with AsyncClient(**ids, **urls, push_rate=push_rate) as client:
+                async with anyio.create_task_group() as group:
+                    for number in range(RELAYS):
+                        group.start_soon(one, client, f"phone {number}")
+
+    anyio.run(scenario)
+    assert len(reports) == RELAYS
+    for phone, report in reports.items():
+        screen = StreamAssembler()
+        for payload in fake.pushes:
+            if payload["targets"] == [phone]:
+                screen.receive(payload["data"])
+        assert screen.complete and screen.text == "".join(words)
+        assert not report.undelivered
+    return reports.values()
+
+
+def refusals(fake):
+    return [entry for entry in fake.push.requests if entry.status == 429]
+
+
+def test_within_the_budget_nothing_is_refused_and_nothing_is_lost():
+    """All of the text arrives, the relays take turns, and the service never has to say no."""
+    fake = FakeGenesys(rate_limit=LIMIT)
+    reports = share(fake, WORDS, every=0.05, profile=PHONE, push_rate=PUSHES)
+
+    assert refusals(fake) == []
+    assert sum(report.paced_seconds for report in reports) > 0
+    assert all(report.held_seconds == 0 for report in reports)
+
+
+def test_without_a_budget_the_service_says_no_and_nothing_is_lost():
+    """The text waits out each refusal, and goes out together."""
+    fake = FakeGenesys(rate_limit=(30, 1.5))
+    reports = share(fake, WORDS[:40], every=0.02, profile=None, push_rate=None)
+
+    assert refusals(fake)
+    assert all(report.paced_seconds == 0 for report in reports)
+    assert sum(report.held_seconds for report in reports) > 0
