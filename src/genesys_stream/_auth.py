@@ -28,6 +28,7 @@ from ._core.tokens import Grant, Hidden, TokenBook, authorise, is_token, token_r
 from ._errors import GenesysStreamError
 from ._http import headers_of, phases, step
 from ._values import Timeouts
+from ._values._checks import check_kind
 from ._wire import kind
 
 _UNAUTHORIZED = 401
@@ -138,6 +139,7 @@ class ClientCredentials(httpx.Auth):
         if not _is_list_of_scopes(scopes):
             msg = "scopes must be a list of strings of printable characters"
             raise _errors.ConfigurationError(msg)
+        check_kind("retry", retry, Retry, optional=True)
         place = endpoints(region, login_url=login_url, allow_insecure_http=allow_insecure_http)
         self._client_id = client_id
         self._request = token_request(place.login_url, client_id, client_secret, scopes)

@@ -18,6 +18,7 @@ from ._core.relay import GIVE_UP_AFTER, MAX_BACKLOG_BYTES, Account, Desk
 from ._sync.completions import CompletionStream
 from ._sync.relay import Relay
 from ._values import Batch, CompletionChunk, RelayReport
+from ._values._checks import check_hook, check_kind, check_seconds, check_whole
 from ._wire import kind
 
 DEFAULT_RETRY = Retry(attempts=8)
@@ -111,7 +112,7 @@ def relay(
         InvalidArgument: An argument will not do.
     """
     is_async = hasattr(source, "__aiter__")
-    if not is_async and (isinstance(source, (str, bytes)) or not hasattr(source, "__iter__")):
+    if not is_async and (isinstance(source, (str, bytes, type)) or not hasattr(source, "__iter__")):
         raise _errors.InvalidArgument(
             "source", f"must be an (async) iterable of chunks or of strings, not {kind(source)}"
         )
@@ -124,6 +125,12 @@ def relay(
     _refuse_spent(source)
     if coalescer is not None and (isinstance(coalescer, type) or not isinstance(coalescer, Coalescer)):
         raise _errors.InvalidArgument("coalescer", "must have the members of Coalescer: due, feed, tick and close")
+    check_kind("stream_id", stream_id, str, optional=True)
+    check_kind("retry", retry, Retry, optional=True)
+    check_seconds("give_up_after", give_up_after, endless=True)
+    check_seconds("grace", grace)
+    check_whole("max_backlog_bytes", max_backlog_bytes)
+    check_hook("on_event", on_event)
     budget: Account | None = getattr(sink, "budget", None)
     if coalescer is None:
         coalescer, budget = dispatcher(getattr(sink, "profile", None), budget)

@@ -16,6 +16,7 @@ from .._core.conversation import Retry
 from .._core.settings import COMPLETIONS_PATH, PUSH_PATH, from_environment, settings
 from .._http import MAX_CONNECTIONS, checked_client
 from .._values import Timeouts
+from .._values._checks import check_kind, check_whole
 from .completions import AsyncCompletions
 from .push import AsyncPushClient
 from .session import Session
@@ -78,6 +79,8 @@ class AsyncClient:
         on_event: Callable[[object], None] | None = None,
         allow_insecure_http: bool = False,
     ) -> None:
+        check_whole("max_connections", max_connections)
+        check_kind("push_rate", push_rate, Rate, optional=True)
         self._settings = settings(
             region=region,
             base_url=base_url,

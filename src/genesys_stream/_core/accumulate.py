@@ -25,6 +25,7 @@ from .._values import (
     ToolCall,
     Usage,
 )
+from .._values._checks import check_kind, shown
 from .._wire import join_surrogates, kind
 
 # Of these the first one that says something counts: content filters and keep-alives send empty ones.
@@ -171,7 +172,7 @@ class CompletionAccumulator:
         if isinstance(n, bool) or not isinstance(n, int):
             raise InvalidArgument("n", f"must be a number of choices, not {kind(n)}")
         if n < 1:
-            raise InvalidArgument("n", f"must be at least 1, not {n}")
+            raise InvalidArgument("n", f"must be at least 1, not {shown(n)}")
         self._n = n
         self._choices: dict[int, _Choice] = {}
         self._unfinished = 0
@@ -205,7 +206,10 @@ class CompletionAccumulator:
 
         Raises:
             MalformedEvent: The chunk does not have the shape of a chunk; nothing was added.
+            InvalidArgument: It is not a chunk.
         """
+        if type(chunk) is not CompletionChunk:
+            check_kind("chunk", chunk, CompletionChunk)
         raw = chunk.raw
         try:
             (choice,) = raw["choices"]

@@ -21,6 +21,7 @@ from typing import Any
 from attrs import frozen
 
 from .._errors import InvalidArgument
+from .._values._checks import check_kind
 from .._wire import kind
 
 _NUMBER = re.compile(r"[0-9]{1,15}")
@@ -120,6 +121,7 @@ class StreamAssembler:
     """
 
     def __init__(self, stream_id: str | None = None) -> None:
+        check_kind("stream_id", stream_id, str, optional=True)
         self._stream_id = stream_id
         self._epoch = -1
         self._clear()

@@ -11,7 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attrs import field, frozen, validators
+from attrs import frozen
+
+from .._errors import InvalidArgument
+from .._values._checks import check_kind, check_seconds, check_whole, shown
+
+_FASTEST, _SLOWEST = 1e9, 1e-9  # pushes a second, of which no interval is too short or too long for a clock
 
 
 @frozen
@@ -21,10 +26,20 @@ class Rate:
     Attributes:
         burst: How many pushes may go out at once, after a rest.
         per_second: How many more each second brings.
+
+    Raises:
+        InvalidArgument: The burst is not a whole number from 1, or a second brings nothing, or beyond counting.
     """
 
-    burst: int = field(validator=validators.ge(1))
-    per_second: float = field(validator=validators.gt(0))
+    burst: int
+    per_second: float
+
+    def __attrs_post_init__(self) -> None:
+        check_whole("burst", self.burst)
+        rate = self.per_second
+        if isinstance(rate, bool) or not isinstance(rate, (int, float)) or not _SLOWEST <= rate <= _FASTEST:
+            problem = f"must be a number of pushes from {_SLOWEST} to {_FASTEST:.0f}, not {shown(rate)}"
+            raise InvalidArgument("per_second", problem)
 
 
 @frozen
@@ -35,11 +50,18 @@ class Profile:
         device: The rate of pushes to one device.
         window: How long text is gathered at the least between two pushes, in seconds, where the relay is not told.
         final_only: Whether only the final payload is worth a push.
+
+    Raises:
+        InvalidArgument: The device's is no rate, or the window no time.
     """
 
     device: Rate
     window: float = 0.5
     final_only: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        check_kind("device", self.device, Rate)
+        check_seconds("window", self.window)
 
 
 ANDROID_FOREGROUND = Profile(Rate(100, 1.36))

@@ -16,6 +16,7 @@ from attrs import field, frozen
 
 from .. import _errors
 from .._errors import GenesysStreamError, NetworkError
+from .._values._checks import check_seconds, check_whole
 from .._wire import kind
 from .exchange import Reply, Request, status_error
 
@@ -70,18 +71,12 @@ class Retry:
     jitter: Callable[[float], float] = field(default=backoff.full_jitter, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        if isinstance(self.attempts, bool) or not isinstance(self.attempts, int) or self.attempts < 1:
-            raise _errors.InvalidArgument("attempts", f"must be a whole number from 1, not {_shown(self.attempts)}")
-        for name in ("first_wait", "longest_wait", "longest_retry_after"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= 0:
-                raise _errors.InvalidArgument(name, f"must be a number of seconds from 0, not {_shown(value)}")
+        check_whole("attempts", self.attempts)
+        check_seconds("first_wait", self.first_wait)
+        check_seconds("longest_wait", self.longest_wait)
+        check_seconds("longest_retry_after", self.longest_retry_after, endless=True)
         if not callable(self.jitter):
             raise _errors.InvalidArgument("jitter", f"must be a callable, not {kind(self.jitter)}")
-
-
-def _shown(value: object) -> str:
-    return str(value) if isinstance(value, (int, float)) else kind(value)
 
 
 class Patience:

@@ -6,6 +6,7 @@ import json
 import re
 
 from .._errors import InvalidArgument
+from .._values._checks import shown
 from .._wire import kind
 
 _SEGMENT = re.compile(r"""\.?([^.\[\]"']+)|\[([0-9]{1,9})\]|\[("(?:[^"\\]|\\.)*")\]""")
@@ -33,7 +34,7 @@ def parse_path(path: object) -> tuple[str | int, ...]:
         # A dot stands between keys, and not before the first one, unless "$" is there.
         if match is None or (key is None and not match[2]) or (match[1] and (path[at] == ".") != (at > 0)):
             hint = 'such as items, result.items, choices[0].rows or $["a.key"]'
-            raise InvalidArgument("path", f"must be keys and indices, {hint}; got {path!r}")
+            raise InvalidArgument("path", f"must be keys and indices, {hint}; got {shown(path)}")
         segments.append(int(match[2]) if key is None else key)
         at = match.end()
     return tuple(segments)

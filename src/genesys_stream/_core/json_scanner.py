@@ -21,6 +21,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from .._errors import InvalidArgument
 from .._values import Artifact
+from .._values._checks import shown
 from .json_path import decoded, parse_path, spelled
 from .surrogates import SurrogateJoiner
 from .text import prefix_length, utf8_size
@@ -86,7 +87,7 @@ class ArtifactScanner:
 
     def __init__(self, mode: Mode, path: str = "$", *, max_bytes: int = MAX_BYTES) -> None:
         if mode not in ("value", "element", "ndjson"):
-            raise InvalidArgument("mode", f"must be 'value', 'element' or 'ndjson', got {mode!r}")
+            raise InvalidArgument("mode", f"must be 'value', 'element' or 'ndjson', got {shown(mode)}")
         if isinstance(max_bytes, bool) or not isinstance(max_bytes, int) or max_bytes < 4:
             raise InvalidArgument("max_bytes", f"must be a whole number of at least 4, got {max_bytes!r}")
         self._path = parse_path(path)
@@ -144,6 +145,8 @@ class ArtifactScanner:
         Returns:
             The artifacts that it completes, in their order.
         """
+        if not isinstance(text, str):
+            raise InvalidArgument("text", f"must be a string, not {kind(text)}")
         return [found.artifact for found in self.scan(text)]
 
     def close(self) -> list[Artifact]:

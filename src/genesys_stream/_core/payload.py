@@ -9,6 +9,7 @@ from attrs import define, evolve, field
 
 from .._errors import InvalidArgument
 from .._values import Batch
+from .._values._checks import check_kind, shown
 from .._wire import dumps, kind, unstructure
 from .text import last_cut, utf8_size
 
@@ -142,13 +143,13 @@ def _check_ref(_: object, attribute: Any, value: object) -> None:
 
 
 def _check_mode(_: object, attribute: Any, value: object) -> None:
-    if value not in {"delta", "tail", "snapshot"}:
-        raise InvalidArgument(attribute.name, f"must be 'delta', 'tail' or 'snapshot', got {value!r}")
+    if not isinstance(value, str) or value not in {"delta", "tail", "snapshot"}:
+        raise InvalidArgument(attribute.name, f"must be 'delta', 'tail' or 'snapshot', not {shown(value)}")
 
 
 def _check_size(_: object, attribute: Any, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidArgument(attribute.name, f"must be a number of bytes, got {value!r}")
+        raise InvalidArgument(attribute.name, f"must be a number of bytes, got {shown(value)}")
 
 
 @define(frozen=True)
@@ -195,6 +196,7 @@ class Envelope:
         Raises:
             InvalidArgument: If the callable for the title or the body returned something else than a string.
         """
+        check_kind("batch", batch, Batch)
         return self._around(self._repeating(batch))
 
     def _repeating(self, batch: Batch) -> Batch:

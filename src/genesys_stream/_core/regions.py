@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from .._errors import ConfigurationError
+from .._values._checks import shown
 from .._wire import kind
 
 DOMAINS: dict[str, str] = {
@@ -98,7 +99,8 @@ def _of_region(spelling: str) -> Endpoints:
     domain = next((name.removeprefix(prefix) for prefix in _HOST_PREFIXES if name.startswith(prefix)), name)
     if "." in domain and "/" not in domain:
         return _of_domain(domain)
-    msg = f"region {spelling!r} is not known; use one of {', '.join(DOMAINS)}, or a domain, or base_url and login_url"
+    known = ", ".join(DOMAINS)
+    msg = f"region {shown(spelling)} is not known; use one of {known}, or a domain, or base_url and login_url"
     raise ConfigurationError(msg)
 
 

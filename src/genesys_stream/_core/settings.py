@@ -14,6 +14,7 @@ from attrs import evolve, field, frozen
 
 from .. import _errors
 from .._values import Timeouts
+from .._values._checks import check_whole
 from .._wire import kind
 from .conversation import Retry
 from .exchange import checked_headers
@@ -72,10 +73,7 @@ class Settings:
         for name, cls in (("timeouts", Timeouts), ("retry", Retry)):
             if name in wanted and not isinstance(wanted[name], cls):
                 raise _errors.InvalidArgument(name, f"must be {cls.__name__}, not {kind(wanted[name])}")
-        size = wanted.get("max_event_bytes", 1)
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            shown = size if isinstance(size, int) else kind(size)
-            raise _errors.InvalidArgument("max_event_bytes", f"must be a whole number from 1, not {shown}")
+        check_whole("max_event_bytes", wanted.get("max_event_bytes", 1))
         if not callable(wanted.get("on_event", callable)):
             raise _errors.InvalidArgument("on_event", f"must be a callable, not {kind(wanted['on_event'])}")
         if "headers" in wanted:

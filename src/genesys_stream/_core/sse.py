@@ -15,6 +15,7 @@ from typing import Any
 
 from .._errors import EventTooLarge, InvalidArgument, StreamStateError
 from .._values import ServerSentEvent
+from .._values._checks import shown
 from .._wire import kind
 
 _BOM = b"\xef\xbb\xbf"
@@ -67,7 +68,7 @@ class EventDecoder:
         if isinstance(max_event_bytes, bool) or not isinstance(max_event_bytes, int):
             raise InvalidArgument("max_event_bytes", f"must be a number of bytes, not {kind(max_event_bytes)}")
         if max_event_bytes < 1:
-            raise InvalidArgument("max_event_bytes", f"must be at least 1, not {max_event_bytes}")
+            raise InvalidArgument("max_event_bytes", f"must be at least 1, not {shown(max_event_bytes)}")
         self._limit = max_event_bytes
         self._line = bytearray()  # the unfinished line
         self._size = 0  # of the unfinished event's finished lines

@@ -24,8 +24,9 @@ from functools import cache
 from itertools import takewhile
 from typing import Any
 
+from .._errors import InvalidArgument
 from .._values import Batch
-from .._wire import join_surrogates
+from .._wire import join_surrogates, kind
 
 # Blocks without a combining, joining or prepending character, and without emoji: between two of them there is a
 # boundary (CR LF apart), and a search for boundaries may begin at any of them. The tests hold this against `regex`.
@@ -133,7 +134,14 @@ class TextBuffer:
 
         Returns:
             What was put there, in whole characters.
+
+        Raises:
+            InvalidArgument: The text is not a string, or the time not a number.
         """
+        if not isinstance(text, str):
+            raise InvalidArgument("text", f"must be a string, not {kind(text)}")
+        if not isinstance(now, (int, float)):
+            raise InvalidArgument("now", f"must be a number of seconds, not {kind(now)}")
         text = self._half + text
         self._half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
         return self._append(join_surrogates(text[:-1] if self._half else text), now)

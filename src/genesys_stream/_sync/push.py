@@ -13,6 +13,7 @@ from .._core.push import ONCE, dry_receipt, push, push_request
 from .._core.relay import Account
 from .._core.settings import Settings
 from .._values import Batch, PushReceipt
+from .._values._checks import check_kind
 from .._wire import dumps
 from .session import Session, clock
 
@@ -129,6 +130,8 @@ class PushClient:
             resend_lost: As for `send`.
             dry_run: As for `send`.
         """
+        check_kind("content", content, bytes)
+        check_kind("retry", retry, Retry, optional=True)
         if dry_run:
             return dry_receipt(content)
         settings = self._settings
@@ -182,6 +185,7 @@ class PushClient:
             mode=mode,
             max_payload_bytes=max_payload_bytes,
         )
+        check_kind("profile", profile, Profile, optional=True)
         device = None if profile is None else profile.device
         budget = self._budget(targets, device)
         return PushSink(self, envelope, profile=profile, budget=budget, dry_run=dry_run)

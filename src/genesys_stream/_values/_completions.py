@@ -37,6 +37,11 @@ def _text(**kwargs: Any) -> Any:
     return field(default=None, repr=_size, metadata={_wire.READ: _text_of}, **kwargs)
 
 
+def _check_object(_: object, attribute: Any, value: object) -> None:
+    if type(value) is not dict and not isinstance(value, Mapping):
+        raise _errors.InvalidArgument(attribute.name, f"must be a JSON object, not {_wire.kind(value)}")
+
+
 def _extra() -> Any:
     return field(factory=dict, repr=False, metadata={_wire.EXTRA: True})
 
@@ -137,7 +142,7 @@ class CompletionChunk:
         raw: The JSON object as it came.
     """
 
-    raw: Mapping[str, Any]
+    raw: Mapping[str, Any] = field(validator=_check_object)
 
     @classmethod
     def of_text(cls, text: str, *, index: int = 0, finish_reason: str | None = None) -> CompletionChunk:

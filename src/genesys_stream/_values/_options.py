@@ -5,7 +5,8 @@ from __future__ import annotations
 import attrs
 from attrs import frozen
 
-from .. import _errors, _wire
+from .. import _errors
+from ._checks import check_seconds
 
 
 @frozen(kw_only=True)
@@ -41,10 +42,7 @@ class Timeouts:
         for name, seconds in attrs.asdict(self).items():
             if seconds is None:
                 continue
-            if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-                raise _errors.InvalidArgument(name, f"must be a number of seconds or None, not {_wire.kind(seconds)}")
-            if not seconds >= 0:
-                raise _errors.InvalidArgument(name, f"must be a number of seconds from 0, not {seconds}")
+            check_seconds(name, seconds)
 
 
 @frozen

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 from ..._errors import InvalidArgument
+from ..._values._checks import check_seconds, shown
 from ..._wire import kind
 from ._protocol import Coalescer
 
 
 def seconds(_: object, attribute: Any, value: Any) -> None:
     """Refuse what is not a finite number of seconds, 0 or more."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise InvalidArgument(attribute.name, f"must be a number of seconds, got {kind(value)}")
-    if not (math.isfinite(value) and value >= 0):
-        raise InvalidArgument(attribute.name, f"must be a finite number of seconds, 0 or more, got {value}")
+    check_seconds(attribute.name, value)
 
 
 def at_least(minimum: int) -> Callable[[object, Any, Any], None]:
@@ -26,7 +23,7 @@ def at_least(minimum: int) -> Callable[[object, Any, Any], None]:
         if isinstance(value, bool) or not isinstance(value, int):
             raise InvalidArgument(attribute.name, f"must be a whole number, got {kind(value)}")
         if value < minimum:
-            raise InvalidArgument(attribute.name, f"must be at least {minimum}, got {value}")
+            raise InvalidArgument(attribute.name, f"must be at least {minimum}, got {shown(value)}")
 
     return check
 
@@ -34,7 +31,7 @@ def at_least(minimum: int) -> Callable[[object, Any, Any], None]:
 def coalescer(_: object, attribute: Any, value: Any) -> None:
     """Refuse what is not a coalescer, such as a strategy's class in the place of an instance."""
     if isinstance(value, type) or not isinstance(value, Coalescer):
-        raise InvalidArgument(attribute.name, f"must be a coalescer, got {value!r}")
+        raise InvalidArgument(attribute.name, f"must be a coalescer, got {shown(value)}")
 
 
 # A batch must be able to hold any single character.

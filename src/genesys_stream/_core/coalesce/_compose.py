@@ -8,6 +8,7 @@ from attrs import define, field
 
 from ..._errors import InvalidArgument
 from ..._values import Batch
+from ..._values._checks import shown
 from ..._wire import kind
 from ._members import Cut, Member, Outbox, earliest
 from ._protocol import Coalescer
@@ -15,7 +16,7 @@ from ._protocol import Coalescer
 
 def _member(argument: str, value: object) -> Member:
     if isinstance(value, type) or not isinstance(value, Coalescer):
-        raise InvalidArgument(argument, f"must be a coalescer, got {value!r}")
+        raise InvalidArgument(argument, f"must be a coalescer, got {shown(value)}")
     return Member(value)
 
 
@@ -123,7 +124,7 @@ def then(first: Coalescer, after: int, second: Coalescer) -> Coalescer:
         InvalidArgument: If an argument is of the wrong kind.
     """
     if isinstance(after, bool) or not isinstance(after, int) or after < 1:
-        raise InvalidArgument("after", f"must be a positive number of batches, got {after!r}")
+        raise InvalidArgument("after", f"must be a positive number of batches, got {shown(after)}")
     beginner, successor = _member("first", first), _member("second", second)
     return _Then([beginner], beginner, after, successor)
 
@@ -145,7 +146,7 @@ class _Switch(_Several):
     def _chosen(self) -> Member:
         name = self._choose()
         if name not in self._members:
-            raise InvalidArgument("choose", f"must return one of {', '.join(self._members)}, got {name!r}")
+            raise InvalidArgument("choose", f"must return one of {', '.join(self._members)}, got {shown(name)}")
         return self._members[name]
 
 

@@ -9,6 +9,7 @@ from attrs import define, field
 
 from ..._errors import InvalidArgument
 from ..._values import Batch
+from ..._values._checks import shown
 from ..._wire import kind
 from ..text import TextBuffer
 from ._basic import TimeSize
@@ -76,7 +77,7 @@ class Milestones:
     def __init__(self, *marks: int) -> None:
         for mark in marks:
             if isinstance(mark, bool) or not isinstance(mark, int) or mark < 1:
-                raise InvalidArgument("marks", f"must be positive whole numbers, got {mark!r}")
+                raise InvalidArgument("marks", f"must be positive whole numbers, got {shown(mark)}")
         self.marks = tuple(sorted(marks))
         self._buffer = TextBuffer()
         self._sent = 0

@@ -1,0 +1,50 @@
+"""Checks of arguments at the door: what they must be, said by the argument's name, before anything is sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import _errors, _wire
+
+LONGEST = 1e9
+"""The longest time that every clock and every socket takes, in seconds: thirty years."""
+
+_SHORT = 40
+
+
+def shown(value: object) -> str:
+    """A number or a string as it is, if it is short; of anything else its kind."""
+    if isinstance(value, str) and len(value) <= _SHORT:
+        return repr(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return _wire.kind(value)
+    return str(value) if isinstance(value, float) or value.bit_length() < 128 else "a number of many digits"
+
+
+def check_seconds(argument: str, value: object, *, endless: bool = False) -> None:
+    """Refuse what is not a number of seconds; only where it is `endless` may it be beyond all clocks."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _errors.InvalidArgument(argument, f"must be a number of seconds, not {_wire.kind(value)}")
+    if not value >= 0:
+        raise _errors.InvalidArgument(argument, f"must be a number of seconds from 0, not {shown(value)}")
+    if value > LONGEST and not endless:
+        raise _errors.InvalidArgument(argument, f"must be at most {LONGEST:.0f} seconds, not {shown(value)}")
+
+
+def check_whole(argument: str, value: object, *, least: int = 1) -> None:
+    """Refuse what is not a whole number from `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise _errors.InvalidArgument(argument, f"must be a whole number from {least}, not {shown(value)}")
+
+
+def check_kind(argument: str, value: object, cls: type[Any], *, optional: bool = False) -> None:
+    """Refuse what is not of a class, nor None where it is `optional`."""
+    if not isinstance(value, cls) and not (optional and value is None):
+        wanted = f"{cls.__name__} or None" if optional else cls.__name__
+        raise _errors.InvalidArgument(argument, f"must be {wanted}, not {_wire.kind(value)}")
+
+
+def check_hook(argument: str, value: object) -> None:
+    """Refuse what can be called by nobody; None is no hook."""
+    if value is not None and not callable(value):
+        raise _errors.InvalidArgument(argument, f"must be a callable, not {_wire.kind(value)}")
