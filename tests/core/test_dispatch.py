@@ -83,7 +83,7 @@ class TestWithinTheBudget:
         assert most_within(pushes(lines), 60.0) <= 240
         assert most_within(pushes(lines), 3600.0) <= 5000
 
-    @pytest.mark.parametrize("kind", ["steady", "bursty"])
+    @pytest.mark.parametrize("kind", ["steady", "jittery"])
     def test_two_hours_of_speech(self, kind):
         """A model that never stops, as two phones' worth of questions would make it, spends the budget, and no more."""
         replies = [reply(kind, count=1500, rate=5.0, start=300.0 * n, seed=n) for n in range(24)]
@@ -300,3 +300,31 @@ class TestTheBenchmark:
         path.write_text(lines)
 
         assert recorded(path) == [[(0.0, "Hello"), (0.25, ", world")]]
+
+
+class TestThePage:
+    PAGE = (Path(__file__).parents[2] / "docs" / "coalescing.md").read_text(encoding="utf-8")
+
+    def test_its_table_is_what_the_benchmark_prints(self):
+        """Every strategy, and its figures."""
+        trace = coalescing.SHAPES["reply"]("jittery", 80.0)
+        every = [coalescing.DEFAULT, *coalescing.STRATEGIES]
+
+        assert coalescing.table(list(coalescing.measured(trace, every, coalescing.BUDGETS["android"]))) in self.PAGE
+
+    def test_an_hour_is_as_the_page_says(self):
+        """The default stays within the hour's limit, and is as fresh as ever."""
+        lines = by_default(coalescing.SHAPES["hour"]("steady", 80.0))
+        (row,) = [line for line in self.PAGE.splitlines() if line.startswith("| the default") and "4608" in line]
+        mean = sum(wait * count for wait, count in waits(lines)) / sum(len(text) for of in lines for _, text in of.said)
+
+        assert len(pushes(lines)) == 4608
+        assert f" {mean:.2f} " in row
+
+    def test_its_picture_is_what_the_benchmark_draws(self):
+        """Stroke by stroke."""
+        names = ["PassThrough", "TimeSize", "Sentence", "Line", "Idle", "Schedule", "Milestones", "FinalOnly"]
+        trace = coalescing.SHAPES["reply"]("jittery", 80.0)
+        drawn = coalescing.picture(trace, [coalescing.DEFAULT, *names], coalescing.BUDGETS["android"])
+
+        assert drawn == (Path(__file__).parents[2] / "docs" / "coalescing.svg").read_text(encoding="utf-8")
