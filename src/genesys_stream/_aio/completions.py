@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from types import TracebackType
@@ -20,7 +20,7 @@ from .._core.surrogates import SurrogateJoiner
 from .._http import failure, step
 from .._values import Completion, CompletionChunk, Message, Timing
 from .session import Session, clock, give_back
-from .shield import Read
+from .shield import Alarm, Read, on_asyncio
 
 T = TypeVar("T")
 
@@ -29,6 +29,10 @@ DRAIN_SECONDS = 0.05
 
 LATE_SECONDS = 0.25
 """How long a read may take though a clock ran out while nobody read: what came meanwhile is in the socket already."""
+
+
+_NEVER = float("inf")
+_READ = Want.READ  # an enum's members take their time to be found
 
 
 class AsyncCompletionStream:
@@ -54,6 +58,8 @@ class AsyncCompletionStream:
         self._response: Any = None
         self._pieces: Any = None
         self._give_back_later: Callable[[], None] | None = None
+        self._alarm: Alarm | None = None
+        self._time: Callable[[], float] = clock
         self._head: Any = None
         self._busy = False
         self._closed = False
@@ -69,7 +75,10 @@ class AsyncCompletionStream:
                 raise _errors.StreamStateError(msg)
             self._busy = True
             try:
-                await self._pull()
+                if self._reading is not None and self._reading.want is _READ and not self._closed:
+                    await self._read(self._reading)
+                else:
+                    await self._pull()
             except BaseException:
                 await self._release()
                 raise
@@ -221,6 +230,9 @@ class AsyncCompletionStream:
         reading.opened(reply, clock())
         self._head = reply
         self._pieces = self._response.stream.__aiter__()
+        if on_asyncio():
+            self._alarm = Alarm()
+            self._time = self._alarm.time
 
     def _hold(self, response: Any) -> None:
         self._response = response
@@ -228,32 +240,36 @@ class AsyncCompletionStream:
 
     async def _read(self, reading: Reading) -> None:
         piece: bytes | None = b""
-        due = reading.due
+        due = _NEVER if reading.due is None else max(reading.due, self._time() + LATE_SECONDS)
         try:
-            with anyio.CancelScope(deadline=float("inf") if due is None else max(due, clock() + LATE_SECONDS)):
-                piece = await self._next_piece()
+            if self._alarm is not None:
+                piece = await self._alarm.read(self._next, due, b"")
+            else:
+                with anyio.CancelScope(deadline=due):
+                    piece = await Read(self._next)
         except Exception as error:  # noqa: BLE001 - the HTTP library's, of which we make ours
             now = clock()
             if not reading.expire(now):
                 self._ready.extend(reading.lost(failure(error), now))
             return
-        now = clock()
+        now = self._time()
         if piece:
-            self._ready.extend(reading.receive(piece, now))
+            self._ready += reading.receive(piece, now)
         elif piece is None and not reading.expire(now):
             self._ready.extend(reading.ended(now))
             return
-        reading.expire(now)
+        if reading.due is not None and now >= reading.due:
+            reading.expire(now)
 
-    def _next_piece(self) -> Read[bytes | None]:
-        return Read(lambda: anext(self._pieces, None))
+    def _next(self) -> Awaitable[bytes | None]:
+        return anext(self._pieces, None)
 
     async def _drain(self, reading: Reading) -> None:
         """Read the little that is left of the body, briefly, so that the connection can be used again."""
         reading.ended(clock())
         try:
             with anyio.move_on_after(DRAIN_SECONDS):
-                while await self._next_piece() is not None:
+                while await Read(self._next) is not None:
                     pass
         except Exception:  # noqa: BLE001, S110 - the completion is whole, and the connection is closed if it is of no more use
             pass
@@ -261,6 +277,9 @@ class AsyncCompletionStream:
     async def _release(self) -> None:
         response, self._response = self._response, None
         self._give_back_later = None
+        if self._alarm is not None:
+            self._alarm.stop()
+            self._alarm = None
         if response is not None:
             await self._session.reaper.close(partial(give_back, response))
         self._pieces = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -123,7 +123,8 @@ class Session:
                 lambda trace: self._send(request, token, settings, timeout, trace), give_back
             )
             if keep and response.is_success:
-                timeout["read"] = settings.timeouts.transport_idle
+                # Whoever reads the body keeps the clocks; a second timer for each read would only cost time.
+                timeout["read"] = None
                 outcome: Outcome = reply_of(response, b"", token)
             else:
                 given, response = response, None
@@ -220,7 +221,9 @@ def _body_class(base: type[Any]) -> type[Any]:
 async def give_back(response: Any) -> None:
     """Close a response; its connection is used again if nothing but the answer came over it."""
     part_if_more_was_said(response)
-    await response.aclose()
+    # What was wanted has been read, and a connection that cannot even be closed is given up by the HTTP library.
+    with suppress(Exception):
+        await response.aclose()
 
 
 async def _rest(seconds: float, until: float | None) -> None:

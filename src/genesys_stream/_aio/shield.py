@@ -13,7 +13,6 @@ import contextvars
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
-from functools import partial
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -204,6 +203,83 @@ class Reaper:
         return done
 
 
+class Alarm:
+    """Ends a read that is due, on asyncio, with one timer for all the reads of a stream.
+
+    A cancel scope for each read would cost more than the read, and its timer would hardly ever ring.
+    This one rings when the first of all these times has come, and only then looks whether the read that it finds is due.
+    It does what a scope does: it cancels what the task waits for, and does so once.
+
+    Attributes:
+        pending: What the task waits for, while it reads.
+        time: The event loop's clock.
+    """
+
+    def __init__(self) -> None:
+        self.pending: Any = None
+        self._loop = asyncio.get_running_loop()
+        self.time = self._loop.time
+        self._timer: asyncio.TimerHandle | None = None
+        self._at = float("inf")
+        self._due = float("inf")
+        self._reading = False
+        self._rang = False
+        self._cancelled_before = 0
+
+    async def read(self, make: Callable[[], Awaitable[T]], due: float, late: T) -> T:
+        """Await an item.
+
+        Args:
+            make: Makes the awaitable of the item.
+            due: When to give it up, in the event loop's time.
+            late: What to return then.
+        """
+        self._due = due
+        if due < self._at:
+            self._set(due)
+        self._reading, self._rang = True, False
+        self._cancelled_before = _cancellations()
+        try:
+            return await Read(make, self)
+        except asyncio.CancelledError:
+            # If somebody else wanted the task cancelled as well, that is not ours to take back.
+            if not self._rang or _cancellations() > self._cancelled_before:
+                raise
+            return late
+        finally:
+            self._reading = False
+
+    def stop(self) -> None:
+        """Ring no more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._at = float("inf")
+
+    def _set(self, at: float) -> None:
+        self.stop()
+        self._at = at
+        self._timer = self._loop.call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        self._timer, self._at = None, float("inf")
+        if not self._reading or self._rang:
+            return
+        if self._loop.time() < self._due:
+            self._set(self._due)
+        elif self.pending is None:
+            # It waits for a turn of the event loop, which nobody can cancel.
+            self._set(self._loop.time())
+        else:
+            self._rang = self.pending.cancel()
+
+
+def _cancellations() -> int:
+    """How often the task was asked to end; Python 3.10 does not count."""
+    task: Any = asyncio.current_task()
+    return task.cancelling() if sys.version_info >= (3, 11) else 0
+
+
 class Read(Awaitable[T]):
     """Awaits an item of the nested async generators that an HTTP response is read through.
 
@@ -213,13 +289,18 @@ class Read(Awaitable[T]):
 
     When the read is cancelled they close the response themselves, which httpx does not survive being cancelled again
     (encode/httpcore#1093). What they wait for meanwhile are mere turns of the event loop, which go on regardless.
+
+    Args:
+        make: Makes the awaitable of the item.
+        alarm: Ends the read when it rings.
     """
 
-    def __init__(self, make: Callable[[], Awaitable[T]]) -> None:
+    def __init__(self, make: Callable[[], Awaitable[T]], alarm: Alarm | None = None) -> None:
         self._make = make
+        self._alarm = alarm
 
     def __await__(self) -> Generator[Any, Any, T]:
-        cancelled = anyio.get_cancelled_exc_class()
+        alarm = self._alarm
         closing = False
         hooks = sys.get_asyncgen_hooks()
         sys.set_asyncgen_hooks(firstiter=None, finalizer=_let_die)
@@ -231,21 +312,31 @@ class Read(Awaitable[T]):
             return done.value  # type: ignore[no-any-return]  # a generator's value is typed as Any
         finally:
             sys.set_asyncgen_hooks(*hooks)
-        while True:
-            advance: Callable[[], Any]
-            try:
-                sent = yield pending
-            except BaseException as error:  # noqa: BLE001 - whatever it is, it is for the inner awaitable
-                # asyncio's way to wait for one turn is to yield None.
-                again = closing and pending is None and isinstance(error, cancelled)
-                advance = partial(steps.send, None) if again else partial(steps.throw, error)
-                closing = closing or isinstance(error, cancelled)
-            else:
-                advance = partial(steps.send, sent)
-            try:
-                pending = advance()
-            except StopIteration as done:
-                return done.value  # type: ignore[no-any-return]  # as above
+        try:
+            while True:
+                error: BaseException | None = None
+                if alarm is not None:
+                    alarm.pending = pending
+                try:
+                    sent = yield pending
+                except BaseException as caught:  # noqa: BLE001 - whatever it is, it is for the inner awaitable
+                    error = caught
+                try:
+                    if error is None:
+                        pending = steps.send(sent)
+                        continue
+                    cancelled = isinstance(error, anyio.get_cancelled_exc_class())
+                    # asyncio's way to wait for one turn is to yield None.
+                    again = closing and pending is None and cancelled
+                    closing = closing or cancelled
+                    pending = steps.send(None) if again else steps.throw(error)
+                except StopIteration as done:
+                    return done.value  # type: ignore[no-any-return]  # as above
+                finally:
+                    del error
+        finally:
+            if alarm is not None:
+                alarm.pending = None
 
 
 def _let_die(_: object) -> None:

@@ -22,6 +22,12 @@ _FIRST_BYTES = 200
 _BOM = b"\xef\xbb\xbf"
 _BLANK = b" \t\r\n"
 
+# Neither a BOM nor whitespace around the object, as nearly every event has it, takes half of what json.loads takes.
+_read_json = json.JSONDecoder().raw_decode
+# See sse.py: the generated __init__ of a frozen class is slow, and there is a chunk for every token.
+_new = object.__new__
+_set_raw = vars(CompletionChunk)["raw"].__set__
+
 
 class ChunkDecoder:
     """Turns the body of a successful reply into chunks, however it is cut, whether it streams or is one JSON object.
@@ -41,6 +47,7 @@ class ChunkDecoder:
         self._events = EventDecoder(max_event_bytes=max_event_bytes)
         self._inflater: Inflater | None = None
         self._streams: bool | None = None
+        self._plain = False  # an event stream for certain, and not compressed
         self._body = bytearray()
 
     def feed(self, data: bytes) -> list[CompletionChunk]:
@@ -69,6 +76,37 @@ class ChunkDecoder:
     def _feed(self, data: bytes, chunks: list[CompletionChunk]) -> None:
         if self.done or self.failure is not None:
             return
+        if not self._plain:
+            data = self._begin(data)
+        if self._streams:
+            for event in self._events.feed(data):
+                # Nearly every event is an object, and a chunk; only another one is looked at as a whole.
+                said = event.data
+                if said[:1] != "{":
+                    if said.strip() == _DONE:
+                        self.done = True
+                        return
+                elif event.event == "message":
+                    try:
+                        payload, end = _read_json(said)
+                    except (ValueError, RecursionError):
+                        end = -1  # what is wrong with it is found out below
+                    if end == len(said) and "choices" in payload and not payload.get("error"):
+                        chunk = _new(CompletionChunk)
+                        _set_raw(chunk, payload)
+                        chunks.append(chunk)
+                        continue
+                other = read_event(event)
+                if other is not None:
+                    chunks.append(other)
+            if self._events.error is not None:
+                raise self._events.error
+        elif len(self._body) > self._limit:
+            msg = f"the body is larger than max_event_bytes={self._limit}"
+            raise _errors.EventTooLarge(msg, limit=self._limit)
+
+    def _begin(self, data: bytes) -> bytes:
+        """Undo the coding of a piece, and find out from the first ones what the body is."""
         if self._inflater is None:
             self._inflater = Inflater(self._reply.headers.get("content-encoding", ""))
         data = self._inflater.feed(data, self._limit)
@@ -77,20 +115,8 @@ class ChunkDecoder:
             if self._streams is None and data.strip(_BOM + _BLANK):
                 data = bytes(self._body)
                 self._streams = is_event_stream(self._reply, data)
-        if self._streams:
-            for event in self._events.feed(data):
-                # Nearly every event is an object; only another one is looked at as a whole.
-                if event.data[:1] != "{" and event.data.strip() == _DONE:
-                    self.done = True
-                    return
-                chunk = read_event(event)
-                if chunk is not None:
-                    chunks.append(chunk)
-            if self._events.error is not None:
-                raise self._events.error
-        elif len(self._body) > self._limit:
-            msg = f"the body is larger than max_event_bytes={self._limit}"
-            raise _errors.EventTooLarge(msg, limit=self._limit)
+        self._plain = bool(self._streams) and self._inflater.plain
+        return data
 
 
 def read_event(event: ServerSentEvent) -> CompletionChunk | None:

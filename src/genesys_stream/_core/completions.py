@@ -25,6 +25,7 @@ from typing_extensions import TypedDict
 from .. import _errors
 from .._errors import GenesysStreamError, NetworkError
 from .._values import Completion, CompletionChunk, Message, Timeouts, Timing
+from .._values._checks import shown
 from .._wire import dumps, kind, unstructure
 from .accumulate import CompletionAccumulator
 from .chunks import ChunkDecoder, is_event_stream, read_completion
@@ -137,7 +138,7 @@ def completion_call(
         raise _errors.InvalidArgument("the request", f"cannot be written as JSON: {error}") from None
     choices = 1 if body.get("n") is None else body["n"]
     if not isinstance(choices, int) or isinstance(choices, bool) or choices < 1:
-        raise _errors.InvalidArgument("n", f"must be a number of choices from 1, not {choices!r}")
+        raise _errors.InvalidArgument("n", f"must be a number of choices from 1, not {shown(choices)}")
     headers = {
         "Content-Type": "application/json",
         "Accept": "text/event-stream" if stream else "application/json",
@@ -198,6 +199,9 @@ _LINGER = 5.0
 """Seconds to wait for `[DONE]`, or for the usage, once every choice has its finish reason, whatever heartbeats say."""
 
 
+_NEVER = float("inf")
+
+
 _Clock: TypeAlias = tuple[float, float, type[_errors.TimeoutExpired], str]
 
 
@@ -240,6 +244,11 @@ class Reading:
         self._held: list[CompletionChunk] = []
         self._accumulator = CompletionAccumulator(call.choices)
         self._decoder: ChunkDecoder | None = None
+        set_to = self._timeouts
+        self._until = _NEVER if set_to.total is None else now + set_to.total
+        self._idle = min(
+            (idle for idle in (set_to.token_idle, set_to.transport_idle) if idle is not None), default=_NEVER
+        )
         self._wind()
 
     @property
@@ -269,6 +278,13 @@ class Reading:
     def _wind(self) -> None:
         """Set `due`, once for everything that happens, because it is asked for more often."""
         self.due = min((clock[0] for clock in self._clocks()), default=None)
+
+    def _rewind(self, now: float) -> None:
+        """Set `due` as `_wind` does, when a token came just now and the stream goes on, which is nearly always."""
+        due = now + self._idle
+        self.due = min(self._until, due)
+        if self.due == _NEVER:
+            self.due = None
 
     def _clocks(self) -> list[_Clock]:
         """The clocks that are running, as (when it runs out, what it was set to, its error, what did not happen)."""
@@ -325,6 +341,15 @@ class Reading:
             return ()
         self._last_byte = now
         chunks = self._accept(decoder, decoder.feed(data), now)
+        if (
+            self._last_token == now
+            and self.committed
+            and self.want is Want.READ
+            and not decoder.done
+            and not self._accumulator.finished
+        ):
+            self._rewind(now)
+            return chunks
         if decoder.done and self.want is Want.READ:
             chunks = [*self._release(), *chunks]
             self.want = Want.DRAIN
@@ -361,10 +386,11 @@ class Reading:
     def _accept(
         self, decoder: ChunkDecoder, chunks: Sequence[CompletionChunk], now: float
     ) -> Sequence[CompletionChunk]:
-        said, count, failure = False, 0, decoder.failure
+        said, count, failure, add = False, 0, decoder.failure, self._accumulator.add
         try:
             for chunk in chunks:
-                said = self._accumulator.add(chunk) or said
+                if add(chunk):
+                    said = True
                 count += 1
         except _errors.MalformedEvent as error:
             chunks, failure = chunks[:count], error

@@ -18,6 +18,9 @@ class Inflater:
     What is cut off is decoded as far as it goes: whether a body is whole is for its format to say.
     gzip may come in members, one after the other (RFC 1952, section 2.2); deflate may lack the zlib header that it
     should have; bytes after the end mean nothing.
+
+    Attributes:
+        plain: Whether there is nothing to undo.
     """
 
     def __init__(self, content_encoding: str) -> None:
@@ -25,9 +28,9 @@ class Inflater:
         if coding not in {"", "identity", "gzip", "x-gzip", "deflate"}:
             msg = f"the body has the content encoding {coding!r}, though identity was asked for"
             raise _errors.UnexpectedContent(msg, content_type="", first_bytes=b"")
-        self._plain = coding in {"", "identity"}
+        self.plain = coding in {"", "identity"}
         self._deflate = coding == "deflate"
-        self._member = None if self._plain else zlib.decompressobj(_AUTOMATIC)
+        self._member = None if self.plain else zlib.decompressobj(_AUTOMATIC)
         self._begun = False
         self._head = b""
 
@@ -45,7 +48,7 @@ class Inflater:
             MalformedEvent: The bytes are not what the header says.
             EventTooLarge: They become more than `limit`.
         """
-        if self._plain:
+        if self.plain:
             return data
         data, self._head = self._head + data, b""
         decoded, at = bytearray(), 0

@@ -31,6 +31,9 @@ LATE_SECONDS = 0.25
 """How long a read may take though a clock ran out while nobody read: what came meanwhile is in the socket already."""
 
 
+_READ = Want.READ  # an enum's members take their time to be found
+
+
 class CompletionStream:
     """A completion that is being said: an iterator of chunks, and a context manager.
 
@@ -66,9 +69,13 @@ class CompletionStream:
             msg = "two threads may not read one stream; read it in one, and hand the chunks on"
             raise _errors.StreamStateError(msg)
         try:
-            while not self._ready:
-                self._pull()
-            return self._ready.popleft()
+            ready = self._ready
+            while not ready:
+                if self._reading.want is _READ and not self._closed:
+                    self._read()
+                else:
+                    self._pull()
+            return ready.popleft()
         except BaseException:
             self._release()
             raise
@@ -239,10 +246,22 @@ class CompletionStream:
         self._watch = Watch(response)
 
     def _read(self) -> None:
-        reading = self._reading
+        reading, watch = self._reading, self._watch
         try:
-            with self._watched_until(reading.due):
+            # As `_watched_until` has it, whose generator would cost as much as all the rest of it.
+            if watch is not None:
+                due = reading.due
+                if due is not None:
+                    due = max(due, clock() + LATE_SECONDS)
+                    if due < watch.noted:
+                        watch.due = due
+                        watchdog.watch(watch)
+                watch.due = due
+            try:
                 piece = next(self._pieces, None)
+            finally:
+                if watch is not None:
+                    watch.due = None
         except Exception as error:  # noqa: BLE001 - the HTTP library's, of which we make ours
             now = clock()
             if not reading.expire(now):
@@ -250,11 +269,12 @@ class CompletionStream:
             return
         now = clock()
         if piece:
-            self._ready.extend(reading.receive(piece, now))
+            self._ready += reading.receive(piece, now)
         elif piece is None and not reading.expire(now):
             self._ready.extend(reading.ended(now))
             return
-        reading.expire(now)
+        if reading.due is not None and now >= reading.due:
+            reading.expire(now)
 
     @contextmanager
     def _watched_until(self, due: float | None) -> Generator[None, None, None]:
@@ -324,7 +344,7 @@ class _Loop:
         return self
 
     def __next__(self) -> CompletionChunk:
-        return next(self._stream)
+        return self._stream.__next__()
 
     def __del__(self) -> None:
         _from_finaliser(self._stream.close)
