@@ -172,7 +172,7 @@ def picture(trace: Trace, strategies: Sequence[str], limits: Limits) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img">',
         "<title>Pushes of each strategy for the same reply</title>",
         f"<style>{STYLE}</style>",
-        f'<text x="{LEFT}" y="18">a stroke is a push, as tall as its text is long; on the right, how many</text>',
+        f'<text x="{LEFT}" y="18">a stroke is a push, as tall as its text is long</text>',
     ]
     base = float(TOP + ROW - 8)
     out.append(f'<text class="t" x="8" y="{base - 6:.0f}">tokens</text>')

@@ -114,8 +114,8 @@ class Adaptive(TimeSize):
 class InFlight:
     """Send whenever nothing is on its way: Nagle's rule, so that the sink's own speed sets the pace.
 
-    `relay` sends one batch at a time anyway, and sends together what gathers in the meantime: there this strategy does no
-    more than `PassThrough`, and less where pushes wait for their turn. It is for a loop of your own.
+    `relay` sends one batch at a time anyway, and sends together what gathers in the meantime: there this strategy does
+    no more than `PassThrough`, and less where pushes wait for their turn. It is for a loop of your own.
 
     Args:
         max_latency: Seconds that text may wait for word of the batch before it, which may never come.
