@@ -51,10 +51,9 @@ if TYPE_CHECKING:
 E = TypeVar("E", bound="GenesysStreamError")
 
 
-def _revive(cls: type[E], args: tuple[object, ...], state: dict[str, object]) -> E:
+def _revive(cls: type[E], args: tuple[object, ...]) -> E:
     error = cls.__new__(cls)
     error.args = args  # not left to __new__: an OSError, and so a TimeoutError, leaves them to __init__
-    error.__dict__.update(state)
     return error
 
 
@@ -74,8 +73,8 @@ class GenesysStreamError(Exception):
     report: RelayReport | None = None
 
     def __reduce__(self) -> tuple[object, ...]:
-        """Pickle by state, so that no subclass can lose its fields on the way."""
-        return _revive, (type(self), self.args, self.__dict__)
+        """Pickle by state, so that no subclass can lose its fields on the way; a report may hold the error itself."""
+        return _revive, (type(self), self.args), self.__dict__
 
 
 class UsageError(GenesysStreamError):

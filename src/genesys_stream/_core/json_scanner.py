@@ -22,6 +22,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from .._errors import InvalidArgument
 from .._values import Artifact
 from .._values._checks import shown
+from .._wire import kind
 from .json_path import decoded, parse_path, spelled
 from .surrogates import SurrogateJoiner
 from .text import prefix_length, utf8_size

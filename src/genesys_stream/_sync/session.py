@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
@@ -196,4 +196,6 @@ def _read(response: Any) -> bytes:
 def give_back(response: Any) -> None:
     """Close a response; its connection is used again if nothing but the answer came over it."""
     part_if_more_was_said(response)
-    response.close()
+    # What was wanted has been read, and a connection that cannot even be closed is given up by the HTTP library.
+    with suppress(Exception):
+        response.close()
