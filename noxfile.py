@@ -55,10 +55,8 @@ def typing(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The tests pass on every Python that we support, against the package as it would be installed."""
     session.install(".[cli]", *group("tests"))
-    session.run(
-        *("pytest", *WORKERS, "--cov", "--cov-report=term", *session.posargs),
-        env={"COVERAGE_FILE": f".coverage.{session.name}"},
-    )
+    # Without coverage, whose own lock does not survive the Ctrl-C that some tests press.
+    session.run("pytest", *WORKERS, *session.posargs)
 
 
 @nox.session
@@ -114,6 +112,18 @@ def bench(session: nox.Session) -> None:
     """Importing the library costs little more than importing its dependencies."""
     session.install(".[cli]", *group("bench"))
     session.run("python", "benchmarks/import_time.py", *session.posargs)
+
+
+@nox.session(python=["3.11", "3.12"])
+def fuzz(session: nox.Session) -> None:
+    """Whatever bytes come in, the documented errors are the only way out; 60 s in all, or as many as you say."""
+    try:
+        session.install(".", *group("fuzz"))
+    except nox.command.CommandFailed:
+        session.skip("atheris does not install here")
+    seconds = int(session.posargs[0]) if session.posargs else 60
+    for target in ("decoder", "chunks", "accumulator", "scanner", "assembler"):
+        session.run("python", "fuzz/fuzz_machines.py", target, f"-max_total_time={max(1, seconds // 5)}")
 
 
 CHECK_INSTALLED = """
