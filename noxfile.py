@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import nox
+from nox.command import CommandFailed
 from packaging.requirements import Requirement
 
 nox.needs_version = ">=2025.2.9"
@@ -119,7 +120,7 @@ def fuzz(session: nox.Session) -> None:
     """Whatever bytes come in, the documented errors are the only way out; 60 s in all, or as many as you say."""
     try:
         session.install(".", *group("fuzz"))
-    except nox.command.CommandFailed:
+    except CommandFailed:
         session.skip("atheris does not install here")
     seconds = int(session.posargs[0]) if session.posargs else 60
     for target in ("decoder", "chunks", "accumulator", "scanner", "assembler"):
