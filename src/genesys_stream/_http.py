@@ -25,6 +25,7 @@ from ._core.exchange import Reply, Request
 from ._core.settings import Settings
 from ._errors import GenesysStreamError, NetworkError, bare
 from ._values import Exchange, Timeouts
+from ._values._checks import shown
 from ._version import __version__
 
 T = TypeVar("T")
@@ -41,6 +42,11 @@ _FAILURES: tuple[tuple[str, type[NetworkError]], ...] = (
     ("ProxyError", _errors.ConnectFailed),
     ("UnsupportedProtocol", _errors.ConnectFailed),
     ("ReadTimeout", _errors.TransportIdleTimeout),
+    # Of aiohttp, whose names say more than what httpx-aiohttp makes of them.
+    ("ConnectionTimeoutError", _errors.ConnectFailed),
+    ("ClientConnectorError", _errors.ConnectFailed),
+    ("InvalidURL", _errors.ConnectFailed),
+    ("SocketTimeoutError", _errors.TransportIdleTimeout),
 )
 
 
@@ -64,6 +70,21 @@ def checked_client(http: Any, *, awaits: bool) -> Any:
         wanted = "an httpx.AsyncClient or httpx2.AsyncClient" if awaits else "an httpx.Client or httpx2.Client"
         raise _errors.InvalidArgument("http_client", f"must be {wanted}, not {type(http).__name__}")
     return http
+
+
+def checked_transport(transport: str, http: Any, *, awaits: bool) -> str:
+    """Check the name of what carries the requests.
+
+    Raises:
+        InvalidArgument: There is no such transport, or the HTTP client that was handed in has its own.
+    """
+    known = ("httpx", "aiohttp") if awaits else ("httpx",)
+    if transport not in known:
+        wanted = " or ".join(f'"{name}"' for name in known)
+        raise _errors.InvalidArgument("transport", f"must be {wanted}, not {shown(transport)}")
+    if http is not None and transport != "httpx":
+        raise _errors.InvalidArgument("transport", "is for a client of our own; an http_client brings its own")
+    return transport
 
 
 def limits(max_connections: int) -> httpx.Limits:
@@ -108,7 +129,7 @@ def failure(error: Exception) -> NetworkError:
         return error
     if isinstance(error, GenesysStreamError):
         raise error
-    names = {cls.__name__ for cls in type(error).__mro__}
+    names = {cls.__name__ for cls in type(_root(error)).__mro__}
     found = next((cls for name, cls in _FAILURES if name in names), _errors.ConnectionLost)
     if isinstance(error, RuntimeError) and "closed" in str(error):
         msg = "the client is closed"
@@ -124,6 +145,17 @@ def failure(error: Exception) -> NetworkError:
     made = found(f"{_SAY.get(found, 'the connection broke')}: {said}")
     made.__cause__ = error
     return made
+
+
+def _root(error: BaseException) -> BaseException:
+    """What tells most: aiohttp's exception, where httpx-aiohttp has made an imprecise one of it.
+
+    To it a connection that breaks before the answer is one that was never made, after which anything is sent again.
+    """
+    cause = error.__cause__
+    if cause is None or not type(cause).__module__.startswith("aiohttp.") or type(error).__name__ == "PoolTimeout":
+        return error
+    return cause
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

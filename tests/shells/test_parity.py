@@ -9,8 +9,8 @@ import pytest
 import genesys_stream
 from genesys_stream import _aio, _sync
 
-# What touches threads has no counterpart among tasks, and the other way round.
-ONLY = {"watchdog.py", "shield.py"}
+# What touches threads has no counterpart among tasks, and the other way round; and aiohttp knows only tasks.
+ONLY = {"watchdog.py", "shield.py", "over_aiohttp.py"}
 WORDS = {
     "aclose": "close",
     "__aenter__": "__enter__",

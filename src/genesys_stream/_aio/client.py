@@ -14,7 +14,7 @@ from .._auth import ClientCredentials, credentials_of, hidden
 from .._core.budget import GENESYS, Ledger, Rate
 from .._core.conversation import Retry
 from .._core.settings import COMPLETIONS_PATH, PUSH_PATH, from_environment, settings
-from .._http import MAX_CONNECTIONS, checked_client
+from .._http import MAX_CONNECTIONS, checked_client, checked_transport
 from .._values import Timeouts
 from .._values._checks import check_kind, check_whole
 from .completions import AsyncCompletions
@@ -42,6 +42,8 @@ class AsyncClient:
         timeouts: The clocks of every call.
         retry: The patience of every call.
         http_client: An `httpx.AsyncClient` or `httpx2.AsyncClient` of your own, which you close yourself.
+        transport: What carries the requests, where there is no `http_client`: "httpx", or "aiohttp", which takes less
+            CPU time and comes with the extra [aiohttp]; asyncio only.
         max_connections: How many connections, and so how many open streams, there may be at once.
         max_event_bytes: How large one event of a stream may grow, in bytes.
         push_rate: How many pushes the credential may send, all relays together; None for no limit.
@@ -73,6 +75,7 @@ class AsyncClient:
         timeouts: Timeouts | None = None,
         retry: Retry | None = None,
         http_client: Any = None,
+        transport: str = "httpx",
         max_connections: int = MAX_CONNECTIONS,
         max_event_bytes: int | None = None,
         push_rate: Rate | None = GENESYS,
@@ -104,7 +107,11 @@ class AsyncClient:
             allow_insecure_http,
         )
         self._session = Session(
-            checked_client(http_client, awaits=True), session, hidden(access_token), max_connections
+            checked_client(http_client, awaits=True),
+            session,
+            hidden(access_token),
+            max_connections,
+            checked_transport(transport, http_client, awaits=True),
         )
         self._ledger = Ledger(push_rate)
         self._shares = False

@@ -48,6 +48,7 @@ class Session:
         credentials: Where tokens come from; None when `access_token` is all there is.
         access_token: A token that the caller brought.
         max_connections: How many connections a client of our own may open.
+        transport: What a client of our own speaks through.
     """
 
     def __init__(
@@ -56,9 +57,10 @@ class Session:
         credentials: ClientCredentials | None,
         access_token: str | None,
         max_connections: int,
+        transport: str = "httpx",
     ) -> None:
         self._owns = http is None
-        self.http = http if http is not None else httpx.AsyncClient(verify=shared_tls(), limits=limits(max_connections))
+        self.http = http if http is not None else _client(transport, max_connections)
         self._credentials = credentials
         self._access_token = access_token
         self.reauthorises = credentials is not None
@@ -184,6 +186,18 @@ class Session:
         finally:
             await self.reaper.close(partial(give_back, response))
         return body.bytes
+
+
+def _client(transport: str, max_connections: int) -> httpx.AsyncClient:
+    """An HTTP client of our own."""
+    cls = httpx.AsyncClient
+    if transport == "aiohttp":
+        try:
+            from .over_aiohttp import Client as cls  # noqa: N813 - either is the class to make one of
+        except ImportError as error:
+            msg = 'transport="aiohttp" needs the extra [aiohttp]: pip install "genesys-stream[aiohttp]"'
+            raise _errors.ConfigurationError(msg) from error
+    return cls(verify=shared_tls(), limits=limits(max_connections))
 
 
 class _Once:

@@ -207,7 +207,7 @@ class Alarm:
     """Ends a read that is due, on asyncio, with one timer for all the reads of a stream.
 
     A cancel scope for each read would cost more than the read, and its timer would hardly ever ring.
-    This one rings when the first of all these times has come, and only then looks whether the read that it finds is due.
+    This one rings when the first of all these times has come, and only then looks whether the read it finds is due.
     It does what a scope does: it cancels what the task waits for, and does so once.
 
     Attributes:

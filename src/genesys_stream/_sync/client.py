@@ -14,7 +14,7 @@ from .._auth import ClientCredentials, credentials_of, hidden
 from .._core.budget import GENESYS, Ledger, Rate
 from .._core.conversation import Retry
 from .._core.settings import COMPLETIONS_PATH, PUSH_PATH, from_environment, settings
-from .._http import MAX_CONNECTIONS, checked_client
+from .._http import MAX_CONNECTIONS, checked_client, checked_transport
 from .._values import Timeouts
 from .._values._checks import check_kind, check_whole
 from .completions import Completions
@@ -42,6 +42,7 @@ class Client:
         timeouts: The clocks of every call.
         retry: The patience of every call.
         http_client: An `httpx.Client` or `httpx2.Client` of your own, which you close yourself.
+        transport: What carries the requests: "httpx"; `AsyncClient` knows another one.
         max_connections: How many connections, and so how many open streams, there may be at once.
         max_event_bytes: How large one event of a stream may grow, in bytes.
         push_rate: How many pushes the credential may send, all relays together; None for no limit.
@@ -73,6 +74,7 @@ class Client:
         timeouts: Timeouts | None = None,
         retry: Retry | None = None,
         http_client: Any = None,
+        transport: str = "httpx",
         max_connections: int = MAX_CONNECTIONS,
         max_event_bytes: int | None = None,
         push_rate: Rate | None = GENESYS,
@@ -81,6 +83,7 @@ class Client:
     ) -> None:
         check_whole("max_connections", max_connections)
         check_kind("push_rate", push_rate, Rate, optional=True)
+        checked_transport(transport, http_client, awaits=False)
         self._settings = settings(
             region=region,
             base_url=base_url,
