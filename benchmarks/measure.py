@@ -1,0 +1,96 @@
+"""What every client's process does alike: find out what to run, warm up, count the CPU time, and tell the runner.
+
+A client is a module with one function per scenario, sync or async, that is given a `Run`.
+CPU time is user and system time of the client's process alone: the server is another process.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import inspect
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+ASK: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say something."}]}
+PUSH: dict[str, Any] = {
+    "targets": ["fcm_device_token_abc123"],
+    "title": "LLM Stream Update",
+    "body": "Received 42 new tokens.",
+    "data": {"llm_response": "All work and no play. " * 20, "chunk_id": "chunk_001"},
+}
+COMPLETIONS_PATH = "/v1/chat/completions"
+PUSH_PATH = "/api/v2/notifications/push"
+
+EVENT = (
+    b'data: {"id":"chatcmpl-9f3","object":"chat.completion.chunk","created":1700000000,"model":"gpt-4o-2024-08-06",'
+    b'"system_fingerprint":"fp_44709d6fcb","choices":[{"index":0,"delta":{"content":" word"},"logprobs":null,'
+    b'"finish_reason":null}]}\n\n'
+)
+DONE = b"data: [DONE]\n\n"
+READ = 16384
+
+
+@dataclass
+class Run:
+    """One run of a scenario.
+
+    Attributes:
+        base_url: Where the server is.
+        token: A token that it accepts.
+        transport: httpx or aiohttp.
+        count: How many streams, pushes or events.
+        cpu: Seconds of CPU time, while it was counted.
+        characters: How much was said, so that nobody is fast by losing something.
+    """
+
+    base_url: str
+    token: str
+    transport: str
+    count: int
+    cpu: float = 0.0
+    characters: int = 0
+    _began: float = field(default=0.0, repr=False)
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count the CPU time of what is done inside."""
+        began = time.process_time()
+        try:
+            yield
+        finally:
+            self.cpu += time.process_time() - began
+
+    @property
+    def bearer(self) -> dict[str, str]:
+        """The headers of somebody with no client."""
+        return {"Authorization": f"Bearer {self.token}"}
+
+    def reads(self) -> list[bytes]:
+        """The bytes of a stream of `count` events, as they would be read."""
+        body = EVENT * self.count + DONE
+        return [body[at : at + READ] for at in range(0, len(body), READ)]
+
+
+def main(**scenarios: Callable[[Run], Any]) -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("scenario", choices=scenarios)
+    parser.add_argument("--base-url", default="")
+    parser.add_argument("--token", default="")
+    parser.add_argument("--transport", choices=["httpx", "aiohttp"], default="httpx")
+    parser.add_argument("--count", type=int, required=True)
+    args = parser.parse_args()
+    run = Run(args.base_url, args.token, args.transport, args.count)
+    scenario = scenarios[args.scenario]
+    if inspect.iscoroutinefunction(scenario):
+        asyncio.run(scenario(run))
+    else:
+        scenario(run)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    json.dump({"cpu": run.cpu, "characters": run.characters, "peak": peak}, sys.stdout)
