@@ -110,9 +110,9 @@ def build(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Importing the library costs little more than importing its dependencies."""
-    session.install(".[cli]", *group("bench"))
-    session.run("python", "benchmarks/import_time.py", *session.posargs)
+    """What the library costs beside its peers and beside the bare minimum, in ratios; see docs/performance.md."""
+    session.install(".[cli,aiohttp]", *group("bench"))
+    session.run("python", "benchmarks/run.py", *session.posargs)
 
 
 @nox.session(python=["3.11", "3.12"])
