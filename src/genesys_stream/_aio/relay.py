@@ -12,7 +12,7 @@ import anyio
 from .. import _errors
 from .._core.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
 from .._values import Batch, CompletionChunk, RelayReport
-from .session import clock
+from .session import clock_here
 
 _CANCELLED = float("-inf")
 """The effective deadline of a task whose cancel scope was cancelled."""
@@ -44,6 +44,7 @@ class AsyncRelay:
         self._grace = grace
         self._on_event = on_event
         self._listener = Listener()
+        self._clock: Callable[[], float]
         self._alarm: anyio.CancelScope
         self._room = anyio.Event()
 
@@ -57,6 +58,7 @@ class AsyncRelay:
             BaseException: What ended the source, after what was said is delivered; the report is on it.
         """
         interruption: BaseException | None = None
+        self._clock = clock_here()
         self._alarm = anyio.CancelScope()
         try:
             async with anyio.create_task_group() as group:
@@ -84,7 +86,7 @@ class AsyncRelay:
         try:
             async with _closed_at_last(self._source) as items:
                 async for item in items:
-                    if self._desk.arrive(self._listener.hear(item), clock()):
+                    if self._desk.arrive(self._listener.hear(item), self._clock()):
                         self._ring()
                     while self._desk.full and not self._desk.closing:
                         self._room = anyio.Event()
@@ -95,13 +97,13 @@ class AsyncRelay:
             # Raised where `relay` was called; even a KeyboardInterrupt, or a cancellation that is the source's own.
             error = caught
         finish_reason = finish_reason_of(self._listener, error)
-        self._desk.end(state_after(error), clock(), finish_reason=finish_reason, error=error)
+        self._desk.end(state_after(error), self._clock(), finish_reason=finish_reason, error=error)
         self._ring()
 
     async def _send(self) -> None:
         desk = self._desk
         while not desk.done:
-            batch = desk.take(clock())
+            batch = desk.take(self._clock())
             if batch is None:
                 await self._wait()
             else:
@@ -123,21 +125,21 @@ class AsyncRelay:
             if inspect.isawaitable(receipt):
                 receipt = await receipt
         except Exception as error:  # noqa: BLE001 - whatever a sink raises is accounted for
-            event: object = self._desk.failed(batch, error, clock())
+            event: object = self._desk.failed(batch, error, self._clock())
         except BaseException:
-            self._desk.failed(batch, lost_in_hand(), clock())
+            self._desk.failed(batch, lost_in_hand(), self._clock())
             raise
         else:
-            event = self._desk.delivered(batch, receipt, clock())
+            event = self._desk.delivered(batch, receipt, self._clock())
         self._room.set()
         if event is not None:
             self._on_event(event)
 
     async def _interrupt(self, error: BaseException) -> None:
         """Deliver what was said before the cancellation, for as long as the grace period lasts."""
-        self._desk.end("cancelled", clock(), finish_reason=type(error).__name__, error=error)
+        self._desk.end("cancelled", self._clock(), finish_reason=type(error).__name__, error=error)
         try:
-            with anyio.CancelScope(deadline=clock() + self._grace, shield=True):
+            with anyio.CancelScope(deadline=self._clock() + self._grace, shield=True):
                 await self._send()
         except BaseException as again:  # noqa: BLE001 - the first cancellation is the one that is raised
             self._desk.abandon(again)

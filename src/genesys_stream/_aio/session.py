@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, suppress
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -29,7 +30,7 @@ from .._http import (
     shortest,
     step,
 )
-from .shield import Read, Reaper, Trace
+from .shield import Read, Reaper, Trace, on_asyncio
 
 if TYPE_CHECKING:
     from .._core.settings import Settings
@@ -37,6 +38,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 clock = anyio.current_time
+
+
+def clock_here() -> Callable[[], float]:
+    """The event loop's own clock, for who asks it at every token: anyio's finds out each time where it is."""
+    return asyncio.get_running_loop().time if on_asyncio() else clock
+
+
 _log = logging.getLogger("genesys_stream")
 
 
