@@ -171,7 +171,9 @@ def documented_names(module: str) -> set[str]:
     found: set[str] = set()
     for page in (ROOT / "docs" / "reference").glob("*.md"):
         current = ""
-        for directive, name in re.findall(r"^\.\. ([\w:]+):: ([\w.]+)$", page.read_text(encoding="utf-8"), re.MULTILINE):
+        for directive, name in re.findall(
+            r"^\.\. ([\w:]+):: ([\w.]+)$", page.read_text(encoding="utf-8"), re.MULTILINE
+        ):
             if directive == "currentmodule":
                 current = name + "."
             else:
