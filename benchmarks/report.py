@@ -31,16 +31,20 @@ class Figure:
     targets: list[tuple[str, float, str, float]] = field(default_factory=list)
 
     def bar(self, name: str, value: float) -> None:
+        """Add who took how long."""
         self.bars.append((name, value))
 
     def note(self, name: str, what: str, said: str) -> None:
+        """Add what else is known of one of them."""
         self.notes.setdefault(name, {})[what] = said
 
     def target(self, what: str, ratio: float, sign: str, bound: float) -> None:
+        """Add what is promised, and what was measured."""
         self.targets.append((what, ratio, sign, bound))
 
     @property
     def slug(self) -> str:
+        """The title as a file's name."""
         return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
 
 
@@ -74,7 +78,7 @@ def svg(figure: Figure) -> str:
     most = max(value for _, value in figure.bars)
     height = ROW * len(figure.bars) + 44
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"',
         ' font-family="system-ui, sans-serif" font-size="13" role="img">',
         f"<title>{escape(figure.title)}, {escape(figure.unit)}</title>",
         f'<rect width="{WIDTH}" height="{height}" fill="#fff"/>',

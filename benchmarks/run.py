@@ -173,17 +173,20 @@ def main() -> None:
     chosen = args.only or [*everything, "linear", "import"]
 
     figures: list[Figure] = []
+
+    def done(figure: Figure) -> None:
+        print(markdown(figure), flush=True)
+        figures.append(figure)
+        if args.write:
+            write(figures, f"CPython {platform.python_version()}, medians of {args.runs} runs each")
+
     for name, scenario in scenarios(args.streams, args.seconds).items():
         if name in chosen:
-            figure = measured(scenario, args.runs)
-            print(markdown(figure), flush=True)
-            figures.append(figure)
-    for name, measure in (("linear", linear), ("import", imports)):
-        if name in chosen:
-            figures.append(measure(args.runs))
-            print(markdown(figures[-1]), flush=True)
-    if args.write:
-        write(figures, f"CPython {platform.python_version()}, medians of {args.runs} runs each")
+            done(measured(scenario, args.runs))
+    if "linear" in chosen:
+        done(linear(args.runs))
+    if "import" in chosen:
+        done(imports(args.runs))
 
 
 def measured(scenario: Scenario, runs: int) -> Figure:

@@ -314,6 +314,7 @@ class Read(Awaitable[T]):
             sys.set_asyncgen_hooks(*hooks)
         try:
             while True:
+                sent: Any = None
                 error: BaseException | None = None
                 if alarm is not None:
                     alarm.pending = pending

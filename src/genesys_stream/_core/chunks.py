@@ -90,12 +90,13 @@ class ChunkDecoder:
                     try:
                         payload, end = _read_json(said)
                     except (ValueError, RecursionError):
-                        end = -1  # what is wrong with it is found out below
-                    if end == len(said) and "choices" in payload and not payload.get("error"):
-                        chunk = _new(CompletionChunk)
-                        _set_raw(chunk, payload)
-                        chunks.append(chunk)
-                        continue
+                        pass  # what is wrong with it is found out below
+                    else:
+                        if end == len(said) and "choices" in payload and not payload.get("error"):
+                            chunk = _new(CompletionChunk)
+                            _set_raw(chunk, payload)
+                            chunks.append(chunk)
+                            continue
                 other = read_event(event)
                 if other is not None:
                     chunks.append(other)
