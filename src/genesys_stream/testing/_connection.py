@@ -173,6 +173,9 @@ class Connection(asyncio.Protocol):
         await self._write(ready)
 
     async def _write(self, ready: list[bytes]) -> None:
+        if self._transport.is_closing():
+            # The client has gone, and asyncio would complain of every further write.
+            raise _Broken
         if ready:
             self._transport.write(b"".join(ready))
             ready.clear()
