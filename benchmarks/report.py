@@ -95,14 +95,14 @@ def svg(figure: Figure) -> str:
 
 
 def write(figures: list[Figure], how: str) -> None:
-    """Put the figures into the page, between its marks, and the plots beside it."""
+    """Put the figures into the page, between its marks, in the place of their elders; and the plots beside it."""
     folder = DOCS / "performance"
     folder.mkdir(exist_ok=True)
-    parts = [f"{how}.", ""]
+    head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+    body, _, tail = rest.partition(END)
+    sections = {part.partition("\n")[0]: f"### {part.strip()}\n" for part in body.split("### ")[1:]}
     for figure in figures:
         (folder / f"{figure.slug}.svg").write_text(svg(figure), encoding="utf-8")
-        parts += [markdown(figure), f"![{figure.title}](performance/{figure.slug}.svg)", ""]
-    page = PAGE.read_text(encoding="utf-8")
-    head, _, rest = page.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    PAGE.write_text("\n".join([head + BEGIN, "", *parts]) + END + tail, encoding="utf-8")
+        sections[figure.title] = f"{markdown(figure)}\n![{figure.title}](performance/{figure.slug}.svg)\n"
+    page = "\n".join([head + BEGIN, "", f"{how}.", "", *sections.values()])
+    PAGE.write_text(page + END + tail, encoding="utf-8")
