@@ -1,12 +1,13 @@
 """Genesys Cloud completions, streamed, coalesced, and relayed to phones, with nothing lost on the way."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from ._aio.client import AsyncClient
 from ._aio.completions import AsyncCompletions, AsyncCompletionStream
 from ._aio.push import AsyncPushClient, AsyncPushSink
 from ._auth import ClientCredentials
 from ._core.accumulate import CompletionAccumulator
-from ._core.artifacts import ArtifactReader, ArtifactScanner
-from ._core.assemble import StreamAssembler
 from ._core.budget import (
     ANDROID_BACKGROUND,
     ANDROID_FOREGROUND,
@@ -18,28 +19,16 @@ from ._core.budget import (
     Rate,
 )
 from ._core.coalesce import (
-    Adaptive,
     Coalescer,
     FinalOnly,
     Idle,
     ImmediateFirst,
-    InFlight,
-    JsonArtifact,
     LearnsFromDelivery,
-    Line,
-    MarkdownBlock,
     Milestones,
-    Paragraph,
     PassThrough,
-    Pattern,
     Schedule,
-    Sentence,
     TimeSize,
-    Word,
-    any_of,
     bounded,
-    switch,
-    then,
 )
 from ._core.completions import CompletionOptions
 from ._core.conversation import Retry
@@ -111,6 +100,24 @@ from ._values import (
     Usage,
 )
 from ._version import __version__
+
+if TYPE_CHECKING:
+    from ._core.artifacts import ArtifactReader, ArtifactScanner
+    from ._core.assemble import StreamAssembler
+    from ._core.coalesce import (
+        Adaptive,
+        InFlight,
+        JsonArtifact,
+        Line,
+        MarkdownBlock,
+        Paragraph,
+        Pattern,
+        Sentence,
+        Word,
+        any_of,
+        switch,
+        then,
+    )
 
 __all__ = [
     "ANDROID_BACKGROUND",
@@ -224,3 +231,41 @@ __all__ = [
     "switch",
     "then",
 ]
+
+
+_LATER = {
+    "ArtifactReader": "artifacts",
+    "ArtifactScanner": "artifacts",
+    "StreamAssembler": "assemble",
+    **dict.fromkeys(
+        (
+            "Adaptive",
+            "InFlight",
+            "JsonArtifact",
+            "Line",
+            "MarkdownBlock",
+            "Paragraph",
+            "Pattern",
+            "Sentence",
+            "Word",
+            "any_of",
+            "switch",
+            "then",
+        ),
+        "coalesce",
+    ),
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what most programs do without when it is first asked for, so that all of them start sooner."""
+    if name not in _LATER:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    found = globals()[name] = getattr(import_module(f"._core.{_LATER[name]}", __name__), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    """List what there is, imported or not."""
+    return sorted({*globals(), *__all__})

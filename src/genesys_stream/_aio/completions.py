@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import closing
 from functools import partial
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import anyio
 from typing_extensions import Self, Unpack
 
 from .. import _errors
-from .._core.artifacts import ArtifactReader
 from .._core.completions import Call, CompletionOptions, Reading, Want, complete, completion_call
 from .._core.settings import Settings
 from .._core.surrogates import SurrogateJoiner
@@ -21,6 +20,9 @@ from .._http import failure, step
 from .._values import Completion, CompletionChunk, Message, Timing
 from .session import Session, clock, give_back
 from .shield import Alarm, Read, on_asyncio
+
+if TYPE_CHECKING:
+    from .._core.artifacts import ArtifactReader
 
 T = TypeVar("T")
 
@@ -126,6 +128,8 @@ class AsyncCompletionStream:
             ParseError: While iterating: an element is not what the class asks for, or there is no such array.
             GenesysStreamError: While iterating: the stream broke; see the class.
         """
+        from .._core.artifacts import ArtifactReader
+
         return _Artifacts(self, ArtifactReader(path, into))
 
     @property

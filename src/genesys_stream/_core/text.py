@@ -30,10 +30,15 @@ from .._wire import join_surrogates, kind
 
 # Blocks without a combining, joining or prepending character, and without emoji: between two of them there is a
 # boundary (CR LF apart), and a search for boundaries may begin at any of them. The tests hold this against `regex`.
-_PLAIN = re.compile(
+_PLAIN = (
     "[\x00-\x7f\u00a1-\u00a8\u00aa-\u00ac\u00af-\u02ff\u0370-\u0377\u0384-\u0482\u048a-\u052f\u1e00-\u1eff"
     "\u2010-\u2027\u2030-\u203b\u20a0-\u20bf\u3001-\u3029\u3041-\u3096\u309b-\u30ff\u3400-\u9fff\uff01-\uff9d]"
 )
+
+
+@cache
+def _plain() -> re.Pattern[str]:
+    return re.compile(_PLAIN)
 
 
 @cache
@@ -83,7 +88,7 @@ def last_cut(text: str, n: int) -> int:
 
 
 def _is_plain(text: str, at: int) -> bool:
-    return _PLAIN.match(text, at) is not None
+    return _plain().match(text, at) is not None
 
 
 class TextBuffer:

@@ -8,12 +8,11 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from types import FrameType, TracebackType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from typing_extensions import Self, Unpack
 
 from .. import _errors
-from .._core.artifacts import ArtifactReader
 from .._core.completions import Call, CompletionOptions, Reading, Want, complete, completion_call
 from .._core.settings import Settings
 from .._core.surrogates import SurrogateJoiner
@@ -21,6 +20,9 @@ from .._http import failure, step
 from .._values import Completion, CompletionChunk, Message, Timing
 from .session import Session, clock, give_back
 from .watchdog import Watch, watchdog
+
+if TYPE_CHECKING:
+    from .._core.artifacts import ArtifactReader
 
 T = TypeVar("T")
 
@@ -132,6 +134,8 @@ class CompletionStream:
             ParseError: While iterating: an element is not what the class asks for, or there is no such array.
             GenesysStreamError: While iterating: the stream broke; see the class.
         """
+        from .._core.artifacts import ArtifactReader
+
         return self._artifacts(ArtifactReader(path, into))
 
     def _artifacts(self, reader: ArtifactReader[T]) -> Iterator[T]:

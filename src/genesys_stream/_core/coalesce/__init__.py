@@ -1,15 +1,25 @@
-"""Coalescing: from a delta for every token to a push for every thought; one small file for each family."""
+"""Coalescing: from a delta for every token to a push for every thought; one small file for each family.
 
-from ._adaptive import Adaptive, InFlight
+The families that the default does not need are imported when they are first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
 from ._around import Idle, ImmediateFirst, bounded
 from ._basic import PassThrough, TimeSize
-from ._compose import any_of, switch, then
-from ._json import JsonArtifact
-from ._markup import Line, MarkdownBlock, Paragraph
-from ._pattern import Pattern
-from ._prose import Sentence, Word
 from ._protocol import Coalescer, LearnsFromDelivery
 from ._sparse import FinalOnly, Milestones, Schedule
+
+if TYPE_CHECKING:
+    from ._adaptive import Adaptive, InFlight
+    from ._compose import any_of, switch, then
+    from ._json import JsonArtifact
+    from ._markup import Line, MarkdownBlock, Paragraph
+    from ._pattern import Pattern
+    from ._prose import Sentence, Word
 
 __all__ = [
     "Adaptive",
@@ -35,3 +45,27 @@ __all__ = [
     "switch",
     "then",
 ]
+
+_ROOMS = {
+    "Adaptive": "_adaptive",
+    "InFlight": "_adaptive",
+    "JsonArtifact": "_json",
+    "Line": "_markup",
+    "MarkdownBlock": "_markup",
+    "Paragraph": "_markup",
+    "Pattern": "_pattern",
+    "Sentence": "_prose",
+    "Word": "_prose",
+    "any_of": "_compose",
+    "switch": "_compose",
+    "then": "_compose",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import a strategy when it is first asked for."""
+    if name not in _ROOMS:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    found = globals()[name] = getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)
+    return found
