@@ -199,7 +199,7 @@ class Heartbeat:
     busy: float = 0.0
     busiest: float = 0.0
     beats: Counter[int] = field(default_factory=Counter)
-    forgiven: bool = False
+    forgiven: bool = False  # the beat that is due will not count
 
     async def run(self) -> None:
         """Beat until cancelled."""
@@ -214,11 +214,6 @@ class Heartbeat:
             self.busiest = max(self.busiest, busy)
             if late > self.longest:
                 self.longest, self.busy = late, busy
-
-    def collect(self) -> None:
-        """Collect garbage, which is the soak's doing and not the library's."""
-        self.forgiven = True
-        gc.collect()
 
     def within(self, part: float) -> int:
         """Return how many milliseconds of delay this part of the beats stays within."""
@@ -379,6 +374,14 @@ class Figures:
     tasks: list[str] = field(default_factory=list)
     cpu: float = 0.0
 
+    def weigh(self, when: str) -> None:
+        """Write down what memory is in use, without what is garbage; that it takes its time is nobody's fault."""
+        self.heart.forgiven = True
+        callbacks, gc.callbacks[:] = list(gc.callbacks), []
+        gc.collect()
+        gc.callbacks[:] = callbacks
+        self.memory[when] = resident()
+
 
 async def soak(args: argparse.Namespace, base_url: str, service: Connection, accounts: TextIO) -> Figures:
     figures = Figures()
@@ -394,15 +397,14 @@ async def soak(args: argparse.Namespace, base_url: str, service: Connection, acc
     async def watch() -> None:
         warm = min(60.0, args.seconds * 0.3)
         await asyncio.sleep(warm)
-        heart.collect()
-        figures.memory["warm"] = resident()
+        figures.weigh("warm")
         await asyncio.sleep(args.seconds - warm)
-        heart.collect()
-        figures.memory["end"] = resident()
+        figures.weigh("end")
         figures.connections["under load"] = await connections()
 
     options = FakeGenesys().client_options(base_url)
-    async with AsyncClient(**options, push_rate=None, max_connections=max(1000, 3 * args.relays)) as client:
+    limit = max(1000, 3 * args.relays)
+    async with AsyncClient(**options, push_rate=None, max_connections=limit, transport=args.transport) as client:
         # What is done once per process, such as late imports, is not the soak's business.
         done(await one_relay(client, args.window))
         gc.collect()
@@ -414,8 +416,7 @@ async def soak(args: argparse.Namespace, base_url: str, service: Connection, acc
         figures.tasks = [repr(task) for task in asyncio.all_tasks() - {asyncio.current_task(), beating}]
     await asyncio.sleep(0.1)
     figures.connections["client closed"] = await connections()
-    gc.collect()
-    figures.memory["over"] = resident()
+    figures.weigh("over")
     figures.cpu = time.process_time()
     return figures
 
@@ -427,6 +428,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--faults", type=float, default=0.05, help="which part of the requests goes wrong")
     parser.add_argument("--window", type=float, default=1.0, help="for how many seconds text is gathered")
+    parser.add_argument("--transport", choices=["httpx", "aiohttp"], default="httpx")
     args = parser.parse_args()
 
     spawn = multiprocessing.get_context("spawn")
@@ -451,7 +453,7 @@ def main() -> int:
 
     memory, relays = figures.memory, sum(verdicts.values())
     print(
-        f"{relays} relays in {took:.0f} s, {args.relays} at once; {figures.cpu / took:.0%} of a CPU; seed {args.seed}"
+        f"{relays} relays in {took:.0f} s, {args.relays} at once, {args.transport}; {figures.cpu / took:.0%} of a CPU; seed {args.seed}"
     )
     for verdict, count in verdicts.most_common():
         print(f"  {count:6} {verdict}")
