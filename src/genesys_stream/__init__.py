@@ -3,9 +3,6 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ._aio.client import AsyncClient
-from ._aio.completions import AsyncCompletions, AsyncCompletionStream
-from ._aio.push import AsyncPushClient, AsyncPushSink
 from ._auth import ClientCredentials
 from ._core.accumulate import CompletionAccumulator
 from ._core.budget import (
@@ -102,6 +99,9 @@ from ._values import (
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from ._aio.client import AsyncClient
+    from ._aio.completions import AsyncCompletions, AsyncCompletionStream
+    from ._aio.push import AsyncPushClient, AsyncPushSink
     from ._core.artifacts import ArtifactReader, ArtifactScanner
     from ._core.assemble import StreamAssembler
     from ._core.coalesce import (
@@ -234,9 +234,14 @@ __all__ = [
 
 
 _LATER = {
-    "ArtifactReader": "artifacts",
-    "ArtifactScanner": "artifacts",
-    "StreamAssembler": "assemble",
+    "ArtifactReader": "_core.artifacts",
+    "ArtifactScanner": "_core.artifacts",
+    "AsyncClient": "_aio.client",
+    "AsyncCompletionStream": "_aio.completions",
+    "AsyncCompletions": "_aio.completions",
+    "AsyncPushClient": "_aio.push",
+    "AsyncPushSink": "_aio.push",
+    "StreamAssembler": "_core.assemble",
     **dict.fromkeys(
         (
             "Adaptive",
@@ -252,7 +257,7 @@ _LATER = {
             "switch",
             "then",
         ),
-        "coalesce",
+        "_core.coalesce",
     ),
 }
 
@@ -262,7 +267,7 @@ def __getattr__(name: str) -> object:
     if name not in _LATER:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    found = globals()[name] = getattr(import_module(f"._core.{_LATER[name]}", __name__), name)
+    found = globals()[name] = getattr(import_module(f".{_LATER[name]}", __name__), name)
     return found
 
 

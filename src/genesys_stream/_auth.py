@@ -13,9 +13,8 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import closing, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import anyio
 import httpx
 from attrs import define, field
 
@@ -30,6 +29,9 @@ from ._http import headers_of, phases, step
 from ._values import Timeouts
 from ._values._checks import check_kind
 from ._wire import kind
+
+if TYPE_CHECKING:
+    import anyio
 
 _UNAUTHORIZED = 401
 
@@ -70,6 +72,8 @@ class Flight:
 
     async def arrival(self) -> None:
         """Wait until it has landed, on whatever event loop this is."""
+        import anyio
+
         event = anyio.Event()
         wake = _waker(event)
         with self._lock:
@@ -254,6 +258,8 @@ class ClientCredentials(httpx.Auth):
                     if isinstance(wanted, Flight):
                         await wanted.arrival()
                     else:
+                        import anyio
+
                         await anyio.sleep(wanted.after)
                         response = yield _as_httpx(wanted, request)
                         outcome = _as_reply(response, await response.aread())

@@ -9,13 +9,10 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from typing import Any, Protocol, overload
 
 from . import _errors
-from ._aio.completions import AsyncCompletionStream
-from ._aio.relay import AsyncRelay
 from ._core.coalesce import Coalescer
 from ._core.conversation import Retry
 from ._core.dispatch import dispatcher
 from ._core.relay import GIVE_UP_AFTER, MAX_BACKLOG_BYTES, Account, Desk
-from ._sync.completions import CompletionStream
 from ._sync.relay import Relay
 from ._values import Batch, CompletionChunk, RelayReport
 from ._values._checks import check_hook, check_kind, check_seconds, check_whole
@@ -146,12 +143,14 @@ def relay(
     )
     hook = on_event or _ignore
     if is_async:
+        from ._aio.relay import AsyncRelay
+
         return AsyncRelay(source, sink, desk, grace=grace, on_event=hook).run()
     return Relay(source, sink, desk, grace=grace, on_event=hook).run()
 
 
 def _refuse_spent(source: object) -> None:
-    if isinstance(source, (CompletionStream, AsyncCompletionStream)) and source.committed:
+    if getattr(source, "committed", False) is True:
         msg = "the stream was read before, so that the beginning of its text is gone; relay a fresh one"
         raise _errors.StreamStateError(msg)
 
