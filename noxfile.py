@@ -55,7 +55,7 @@ def typing(session: nox.Session) -> None:
 @nox.session(python=SUPPORTED)
 def tests(session: nox.Session) -> None:
     """The tests pass on every Python that we support, against the package as it would be installed."""
-    session.install(".[cli]", *group("tests"))
+    session.install(".[cli]", *group("tests"), *group("peers"))
     # Without coverage, whose own lock does not survive the Ctrl-C that some tests press.
     session.run("pytest", *WORKERS, *session.posargs)
 
