@@ -241,22 +241,23 @@ class Culprits:
         longest: Seconds that one callback took.
         name: Which.
         garbage: Seconds that one collection took.
+        apart: Seconds of the present callback that are not its own.
     """
 
     longest: float = 0.0
     name: str = "none"
     garbage: float = 0.0
+    apart: float = 0.0
     _began: float = 0.0
-    _collected: float = 0.0
 
     def __enter__(self) -> Self:
         self._run = run = asyncio.Handle._run
 
         def timed(handle: asyncio.Handle) -> None:
             callback = handle._callback
-            began, self._collected = time.thread_time(), 0.0
+            began, self.apart = time.thread_time(), 0.0
             run(handle)
-            took = time.thread_time() - began - self._collected
+            took = time.thread_time() - began - self.apart
             if took > self.longest:
                 owner = getattr(callback, "__self__", callback)
                 self.longest, self.name = took, repr(owner.get_coro() if isinstance(owner, asyncio.Task) else owner)
@@ -274,7 +275,7 @@ class Culprits:
             self._began = time.thread_time()
         else:
             took = time.thread_time() - self._began
-            self._collected += took
+            self.apart += took
             self.garbage = max(self.garbage, took)
 
     def __str__(self) -> str:
@@ -371,6 +372,7 @@ class Figures:
     culprits: Culprits = field(default_factory=Culprits)
     memory: dict[str, float] = field(default_factory=dict)
     connections: dict[str, int] = field(default_factory=dict)
+    made: int = 0
     tasks: list[str] = field(default_factory=list)
     cpu: float = 0.0
 
@@ -378,8 +380,10 @@ class Figures:
         """Write down what memory is in use, without what is garbage; that it takes its time is nobody's fault."""
         self.heart.forgiven = True
         callbacks, gc.callbacks[:] = list(gc.callbacks), []
+        began = time.thread_time()
         gc.collect()
         gc.callbacks[:] = callbacks
+        self.culprits.apart += time.thread_time() - began
         self.memory[when] = resident()
 
 
@@ -389,7 +393,8 @@ async def soak(args: argparse.Namespace, base_url: str, service: Connection, acc
 
     async def connections() -> int:
         service.send("connections")
-        return (await asyncio.to_thread(service.recv))[0]
+        now, figures.made = await asyncio.to_thread(service.recv)
+        return now
 
     def done(account: dict[str, Any]) -> None:
         accounts.write(json.dumps(account) + "\n")
@@ -452,9 +457,8 @@ def main() -> int:
             child.join()
 
     memory, relays = figures.memory, sum(verdicts.values())
-    print(
-        f"{relays} relays in {took:.0f} s, {args.relays} at once, {args.transport}; {figures.cpu / took:.0%} of a CPU; seed {args.seed}"
-    )
+    print(f"{relays} relays in {took:.0f} s, {args.relays} at once, {args.transport}, seed {args.seed}")
+    print(f"CPU: {figures.cpu / took:.0%} of one, {figures.cpu / max(1, relays) * 1000:.0f} ms per relay")
     for verdict, count in verdicts.most_common():
         print(f"  {count:6} {verdict}")
     print(
@@ -466,7 +470,8 @@ def main() -> int:
     print(f"event loop: {figures.heart}")
     print(f"its callbacks: {figures.culprits}")
     print(f"idle control: {noise}")
-    print(f"connections: {', '.join(f'{count} {when}' for when, count in figures.connections.items())}")
+    counts = ", ".join(f"{count} {when}" for when, count in figures.connections.items())
+    print(f"connections: {counts}; {figures.made} made in all")
     print(f"tasks left: {len(figures.tasks)}")
     for line in [*wrong[:10], *figures.tasks[:10]]:
         print(line)
