@@ -50,7 +50,8 @@ def test_json_lines_add_up(run, strategy):
     ("options", "reason"), [(("--max-bytes", "50", "--window", "60"), "size"), (("--window", "0"), "time")]
 )
 def test_size_and_window_shape_the_pushes(run, options, reason):
-    result = run(*QUICK, "--json", *options, "hi")
+    # At a pace that leaves the sender time to send before the end, even on a busy machine.
+    result = run("relay", "--sandbox", "--token-interval", "0.01", "--json", *options, "hi")
 
     assert result.events("push")[0]["reason"] == reason
 

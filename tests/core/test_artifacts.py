@@ -8,8 +8,8 @@ from functools import partial
 import attrs
 import pytest
 from hypothesis import example, given, settings, strategies as st
+from tests.core.virtual import run
 from tests.strategies import _units, cuts, json_values, texts, unicode_texts
-from virtual import run
 
 from genesys_stream._core.artifacts import ArtifactReader, ArtifactScanner
 from genesys_stream._core.coalesce import JsonArtifact

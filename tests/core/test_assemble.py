@@ -6,8 +6,8 @@ import zlib
 import pytest
 from attrs import evolve
 from hypothesis import given, strategies as st
+from tests.core.virtual import run
 from tests.strategies import deltas, unicode_texts
-from virtual import run
 
 from genesys_stream._core.assemble import StreamAssembler
 from genesys_stream._core.coalesce import TimeSize

@@ -9,8 +9,8 @@ import pytest
 import regex
 from attrs import frozen
 from hypothesis import given
+from tests.core.virtual import run
 from tests.strategies import deltas
-from virtual import run
 
 from genesys_stream._core.coalesce import (
     Adaptive,

@@ -1,0 +1,47 @@
+"""The machines' own doors: what is handed in is of the right kind, or is refused by name."""
+
+import pytest
+
+from genesys_stream import _core
+from genesys_stream._core import coalesce
+from genesys_stream._core.accumulate import CompletionAccumulator
+from genesys_stream._core.json_scanner import ArtifactScanner
+from genesys_stream._core.text import TextBuffer
+from genesys_stream._core.tokens import Hidden
+from genesys_stream._errors import InvalidArgument
+
+REFUSED = [
+    ("chunk", lambda: CompletionAccumulator().add({"choices": []})),
+    ("text", lambda: ArtifactScanner("value").feed(b"{}")),
+    ("text", lambda: TextBuffer().add(b"text", 0.0)),
+    ("now", lambda: TextBuffer().add("text", "soon")),
+]
+
+
+@pytest.mark.parametrize(("argument", "call"), REFUSED)
+def test_another_kind_is_refused_by_name(argument, call):
+    """What is not of the kind that is asked for is an InvalidArgument that names it."""
+    with pytest.raises(InvalidArgument) as caught:
+        call()
+
+    assert caught.value.argument == argument
+
+
+def test_a_hidden_string_does_not_show_itself():
+    """A token may be compared and sent, and does not show in what a tool prints of a frame."""
+    token = Hidden("secret")
+
+    assert token == "secret"
+    assert "secret" not in repr(token)
+
+
+@pytest.mark.parametrize("name", coalesce.__all__)
+def test_every_strategy_can_be_had(name):
+    """Those that are imported late as well as the others."""
+    assert getattr(coalesce, name).__name__ == name
+
+
+def test_what_is_not_there_is_an_attribute_error():
+    """As with any module."""
+    with pytest.raises(AttributeError, match="Nonsense"):
+        _ = _core.coalesce.Nonsense
