@@ -140,6 +140,9 @@ def _host_of(url: str) -> str:
         return ""
     if not re.fullmatch(r"(\[[^\[\]]+\]|[^\[\]]+)(:[0-9]*)?", parts.netloc):
         return ""
+    if parts.netloc.startswith("["):
+        # Older Pythons take anything between the brackets (RFC 3986, section 3.2.2: an address of IPv6).
+        return host if isinstance(_as_address(host), IPv6Address) else ""
     return host if _as_address(host) or (_HOST_NAME.fullmatch(host) and not re.fullmatch(r"[0-9.]+", host)) else ""
 
 
