@@ -26,7 +26,8 @@ from typing import Any
 
 from .._errors import InvalidArgument
 from .._values import Batch
-from .._wire import join_surrogates, kind
+from .._wire import kind
+from .surrogates import SurrogateJoiner
 
 # Blocks without a combining, joining or prepending character, and without emoji: between two of them there is a
 # boundary (CR LF apart), and a search for boundaries may begin at any of them. The tests hold this against `regex`.
@@ -101,7 +102,7 @@ class TextBuffer:
         self._text = ""  # joined; what is before _start has been taken
         self._start = 0
         self._parts: list[str] = []  # not yet joined to it
-        self._half = ""
+        self._joiner = SurrogateJoiner()
         self._deltas: deque[tuple[int, float]] = deque()  # characters left, arrival
         self._length = 0
         self._size = 0
@@ -147,9 +148,7 @@ class TextBuffer:
             raise InvalidArgument("text", f"must be a string, not {kind(text)}")
         if not isinstance(now, (int, float)):
             raise InvalidArgument("now", f"must be a number of seconds, not {kind(now)}")
-        text = self._half + text
-        self._half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
-        return self._append(join_surrogates(text[:-1] if self._half else text), now)
+        return self._append(self._joiner.feed(text), now)
 
     def end(self, now: float) -> str:
         """Give up waiting for the other half of a surrogate pair, if one is waited for.
@@ -160,8 +159,7 @@ class TextBuffer:
         Returns:
             What was put in its place.
         """
-        half, self._half = self._half, ""
-        return self._append("\ufffd" if half else "", now)
+        return self._append(self._joiner.close(), now)
 
     def _append(self, text: str, now: float) -> str:
         if text:
