@@ -24,6 +24,8 @@ _COLON = 0x3A  # the first byte of a comment
 # A retry of 292 million years is as good as a longer one, and an integer that every clock and database takes.
 _LONGEST_RETRY = 2**63 - 1
 
+_STRIDE = 2**15  # bytes of a read that are split into lines at once
+
 # The generated __init__ of a frozen class sets its fields by name, through a method made for each instance.
 # Setting them through their slots does the same in two thirds of the time, and this is the library's hottest path.
 _new = object.__new__
@@ -120,9 +122,31 @@ class EventDecoder:
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise InvalidArgument("data", f"must be bytes, not {kind(data)}")
             data = bytes(data)
+        if len(data) > _STRIDE:
+            return self._in_strides(data)
         if self._careful:
             data = self._prepare(data)
-        if b"\r" in data:
+        if b"\r" not in data:
+            # What most reads bring: one event of one line, or a part of a line.
+            end = data.find(b"\n")
+            if end < 0:
+                if self._size + len(self._line) + len(data) <= self._limit:
+                    self._line += data
+                    return []
+            elif (
+                end == len(data) - 2
+                and data[end:] == b"\n\n"
+                and data[:6] == b"data: "
+                and not (self._size or self._line or self._careful)
+                and end < self._limit
+            ):
+                event = _new(ServerSentEvent)
+                _set_data(event, data[6:end].decode("utf-8", "replace"))
+                _set_event(event, "message")
+                _set_id(event, self._id)
+                _set_retry(event, None)
+                return [event]
+        else:
             # A CR ends its line at once. Whether it is one half of a CRLF can only matter to the next read.
             self._careful = self._skip_lf = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
@@ -191,6 +215,20 @@ class EventDecoder:
                 size += self._size
         self._size = size
         return events if self._error is None else self._fail(self._error, events)
+
+    def _in_strides(self, data: bytes) -> list[ServerSentEvent]:
+        """Take a long read part by part, so that only its events, and never all of its lines, are held at once."""
+        events: list[ServerSentEvent] = []
+        for at in range(0, len(data), _STRIDE):
+            try:
+                events += self.feed(data[at : at + _STRIDE])
+            except EventTooLarge:
+                if not events:
+                    raise
+                self._told = False  # to be told when these events have been handed out
+            if self._error is not None:
+                break
+        return events
 
     def close(self) -> None:
         """Say that no bytes will follow; an unfinished event is discarded, as the standard has it.
