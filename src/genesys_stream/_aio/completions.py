@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from types import TracebackType
@@ -19,7 +19,7 @@ from .._core.surrogates import SurrogateJoiner
 from .._http import failure, step
 from .._values import Completion, CompletionChunk, Message, Timing
 from .session import Session, clock, give_back
-from .shield import Alarm, Read, on_asyncio
+from .shield import Alarm, Pieces, on_asyncio
 
 if TYPE_CHECKING:
     from .._core.artifacts import ArtifactReader
@@ -58,7 +58,7 @@ class AsyncCompletionStream:
         self._reading: Reading | None = None
         self._ready: deque[CompletionChunk] = deque()
         self._response: Any = None
-        self._pieces: Any = None
+        self._pieces: Pieces | None = None
         self._give_back_later: Callable[[], None] | None = None
         self._alarm: Alarm | None = None
         self._time: Callable[[], float] = clock
@@ -77,8 +77,9 @@ class AsyncCompletionStream:
                 raise _errors.StreamStateError(msg)
             self._busy = True
             try:
-                if self._reading is not None and self._reading.want is _READ and not self._closed:
-                    await self._read(self._reading)
+                reading, pieces = self._reading, self._pieces
+                if reading is not None and pieces is not None and reading.want is _READ and not self._closed:
+                    await self._read(reading, pieces)
                 else:
                     await self._pull()
             except BaseException:
@@ -207,7 +208,8 @@ class AsyncCompletionStream:
         elif reading.want is Want.DRAIN:
             await self._drain(reading)
         else:
-            await self._read(reading)
+            # The connection was given back in the middle of a read, as by a cancellation.
+            self._ready.extend(reading.ended(clock()))
 
     async def _open(self, reading: Reading) -> None:
         if reading.want is not Want.OPEN or self._closed:
@@ -233,7 +235,7 @@ class AsyncCompletionStream:
             return
         reading.opened(reply, clock())
         self._head = reply
-        self._pieces = self._response.stream.__aiter__()
+        self._pieces = Pieces(self._response.stream)
         if on_asyncio():
             self._alarm = Alarm()
             self._time = self._alarm.time
@@ -242,15 +244,16 @@ class AsyncCompletionStream:
         self._response = response
         self._give_back_later = self._session.reaper.later(partial(give_back, response))
 
-    async def _read(self, reading: Reading) -> None:
+    async def _read(self, reading: Reading, pieces: Pieces) -> None:
         piece: bytes | None = b""
-        due = _NEVER if reading.due is None else max(reading.due, self._time() + LATE_SECONDS)
         try:
-            if self._alarm is not None:
-                piece = await self._alarm.read(self._next, due, b"")
+            if self._alarm is None:
+                with anyio.CancelScope(deadline=self._due_of_a_read(reading)):
+                    piece = await pieces.read()
             else:
-                with anyio.CancelScope(deadline=due):
-                    piece = await Read(self._next)
+                steps, piece = pieces.begin()
+                if steps is not None:
+                    piece = await self._alarm.finish(steps, piece, self._due_of_a_read(reading))
         except Exception as error:  # noqa: BLE001 - the HTTP library's, of which we make ours
             now = clock()
             if not reading.expire(now):
@@ -259,21 +262,19 @@ class AsyncCompletionStream:
         now = self._time()
         if piece:
             self._ready += reading.receive(piece, now)
-        elif piece is None and not reading.expire(now):
+        if not reading.expire(now) and piece is None:
             self._ready.extend(reading.ended(now))
-            return
-        if reading.due is not None and now >= reading.due:
-            reading.expire(now)
 
-    def _next(self) -> Awaitable[bytes | None]:
-        return anext(self._pieces, None)
+    def _due_of_a_read(self, reading: Reading) -> float:
+        due = reading.due
+        return _NEVER if due is None else max(due, self._time() + LATE_SECONDS)
 
     async def _drain(self, reading: Reading) -> None:
         """Read the little that is left of the body, briefly, so that the connection can be used again."""
         reading.ended(clock())
         try:
             with anyio.move_on_after(DRAIN_SECONDS):
-                while await Read(self._next) is not None:
+                while self._pieces is not None and await self._pieces.read() is not None:
                     pass
         except Exception:  # noqa: BLE001, S110 - the completion is whole, and the connection is closed if it is of no more use
             pass
@@ -308,8 +309,9 @@ class _Loop:
         return self
 
     async def __anext__(self) -> CompletionChunk:
+        ready = self._stream._ready
         # Awaited here, so that the loop lives as long as it waits.
-        return await self._stream.__anext__()
+        return ready.popleft() if ready else await self._stream.__anext__()
 
     def __del__(self) -> None:
         self._stream._let_go()

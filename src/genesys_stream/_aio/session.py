@@ -30,7 +30,7 @@ from .._http import (
     shortest,
     step,
 )
-from .shield import Read, Reaper, Trace, on_asyncio
+from .shield import Pieces, Reaper, Trace, on_asyncio
 
 if TYPE_CHECKING:
     from .._core.settings import Settings
@@ -187,9 +187,9 @@ class Session:
     async def _read(self, response: Any) -> bytes:
         """Read a whole body as it is on the wire; the core undoes its coding."""
         body = Body(response.status_code)
-        pieces = response.stream.__aiter__()
+        pieces = Pieces(response.stream)
         try:
-            while (piece := await Read(lambda: anext(pieces, None))) is not None and body.add(piece):
+            while (piece := await pieces.read()) is not None and body.add(piece):
                 pass
         finally:
             await self.reaper.close(partial(give_back, response))

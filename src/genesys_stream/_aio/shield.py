@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+import types
+from collections.abc import AsyncIterable, Awaitable, Callable, Coroutine, Generator
 from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import anyio
 
@@ -21,6 +22,7 @@ from .. import _errors
 
 T = TypeVar("T")
 Step = Callable[[], Awaitable[object]]
+Steps: TypeAlias = Generator[Any, Any, Any]
 Trace = Callable[[str, Any], Coroutine[Any, Any, None]]
 
 
@@ -203,6 +205,102 @@ class Reaper:
         return done
 
 
+class Pieces:
+    """The body of a response, piece by piece.
+
+    It is read through four async generators, one inside the other, and only the outermost can be closed from outside.
+    So the event loop takes no note of them: its finalisers would complain of the others, or close them in a task of
+    their own. Whoever reads closes the response instead, so they have nothing to do when they are dropped.
+
+    Args:
+        stream: The response's stream.
+    """
+
+    def __init__(self, stream: AsyncIterable[bytes]) -> None:
+        self._pieces = aiter(stream)
+        self._begun = False
+
+    def begin(self) -> tuple[Steps | None, Any]:
+        """Ask for the next piece, without waiting.
+
+        Returns:
+            None and the piece, if it is there already, or None for the piece at the end of the body;
+            otherwise what `finish` is to go on with.
+        """
+        try:
+            if self._begun:
+                steps: Steps = self._pieces.__anext__().__await__()
+                return steps, steps.send(None)
+            self._begun = True
+            hooks = sys.get_asyncgen_hooks()
+            sys.set_asyncgen_hooks(firstiter=None, finalizer=_let_die)
+            try:
+                # All four are started before the innermost waits for the network.
+                steps = self._pieces.__anext__().__await__()
+                return steps, steps.send(None)
+            finally:
+                sys.set_asyncgen_hooks(*hooks)
+        except StopIteration as done:
+            return None, done.value
+        except StopAsyncIteration:
+            return None, None
+
+    async def read(self) -> bytes | None:
+        """The next piece; None at the end of the body."""
+        steps, piece = self.begin()
+        if steps is not None:
+            piece = await finish(steps, piece)
+        return piece  # type: ignore[no-any-return]  # what a generator yields and returns is typed as Any
+
+
+def _let_die(_: object) -> None:
+    """Finalise an async generator by doing nothing: without a finaliser it would be closed, and would want to await."""
+
+
+@types.coroutine
+def finish(steps: Steps, pending: Any, alarm: Alarm | None = None) -> Generator[Any, Any, bytes | None]:
+    """Wait for a piece that was not there at once.
+
+    When a read is cancelled, the generators that it goes through close the response themselves, which httpx does not
+    survive being cancelled again (encode/httpcore#1093). What they wait for meanwhile are mere turns of the event
+    loop, which go on regardless.
+
+    Args:
+        steps: The read that has begun.
+        pending: What it waits for.
+        alarm: Is told what it waits for.
+    """
+    closing = False
+    try:
+        while True:
+            sent: Any = None
+            error: BaseException | None = None
+            if alarm is not None:
+                alarm.pending = pending
+            try:
+                sent = yield pending
+            except BaseException as caught:  # noqa: BLE001 - whatever it is, it is for the inner awaitable
+                error = caught
+            try:
+                if error is None:
+                    pending = steps.send(sent)
+                    continue
+                cancelled = isinstance(error, anyio.get_cancelled_exc_class())
+                # asyncio's way to wait for one turn is to yield None.
+                again = closing and pending is None and cancelled
+                closing = closing or cancelled
+                pending = steps.send(None) if again else steps.throw(error)
+            finally:
+                del error
+    except StopIteration as done:
+        return done.value  # type: ignore[no-any-return]  # as above
+    except StopAsyncIteration:
+        return None
+    finally:
+        if alarm is not None:
+            alarm.pending = None
+
+
 class Alarm:
     """Ends a read that is due, on asyncio, with one timer for all the reads of a stream.
 
@@ -222,32 +320,34 @@ class Alarm:
         self._timer: asyncio.TimerHandle | None = None
         self._at = float("inf")
         self._due = float("inf")
-        self._reading = False
+        self._task: asyncio.Task[Any] | None = None
         self._rang = False
         self._cancelled_before = 0
 
-    async def read(self, make: Callable[[], Awaitable[T]], due: float, late: T) -> T:
-        """Await an item.
+    async def finish(self, steps: Steps, pending: Any, due: float) -> bytes | None:
+        """Wait for a piece, as `finish` does, but no longer than until it is due.
 
         Args:
-            make: Makes the awaitable of the item.
+            steps: The read that has begun.
+            pending: What it waits for.
             due: When to give it up, in the event loop's time.
-            late: What to return then.
+
+        Returns:
+            The piece, None at the end of the body; and nothing at all, if it did not come in time.
         """
         self._due = due
         if due < self._at:
             self._set(due)
-        self._reading, self._rang = True, False
-        self._cancelled_before = _cancellations()
+        self._task, self._rang = asyncio.current_task(), False
         try:
-            return await Read(make, self)
+            return await finish(steps, pending, self)
         except asyncio.CancelledError:
             # If somebody else wanted the task cancelled as well, that is not ours to take back.
-            if not self._rang or _cancellations() > self._cancelled_before:
+            if not self._rang or _cancellations(self._task) > self._cancelled_before:
                 raise
-            return late
+            return b""
         finally:
-            self._reading = False
+            self._task = None
 
     def stop(self) -> None:
         """Ring no more."""
@@ -263,7 +363,7 @@ class Alarm:
 
     def _ring(self) -> None:
         self._timer, self._at = None, float("inf")
-        if not self._reading or self._rang:
+        if self._task is None or self._rang:
             return
         if self._loop.time() < self._due:
             self._set(self._due)
@@ -271,74 +371,10 @@ class Alarm:
             # It waits for a turn of the event loop, which nobody can cancel.
             self._set(self._loop.time())
         else:
+            self._cancelled_before = _cancellations(self._task)
             self._rang = self.pending.cancel()
 
 
-def _cancellations() -> int:
+def _cancellations(task: Any) -> int:
     """How often the task was asked to end; Python 3.10 does not count."""
-    task: Any = asyncio.current_task()
     return task.cancelling() if sys.version_info >= (3, 11) else 0
-
-
-class Read(Awaitable[T]):
-    """Awaits an item of the nested async generators that an HTTP response is read through.
-
-    There are four, one inside the other, and only the outermost can be closed from outside.
-    So the event loop takes no note of them: its finalisers would complain of the others, or close them in a task of
-    their own. Whoever reads closes the response instead, so they have nothing to do when they are dropped.
-
-    When the read is cancelled they close the response themselves, which httpx does not survive being cancelled again
-    (encode/httpcore#1093). What they wait for meanwhile are mere turns of the event loop, which go on regardless.
-
-    Args:
-        make: Makes the awaitable of the item.
-        alarm: Ends the read when it rings.
-    """
-
-    def __init__(self, make: Callable[[], Awaitable[T]], alarm: Alarm | None = None) -> None:
-        self._make = make
-        self._alarm = alarm
-
-    def __await__(self) -> Generator[Any, Any, T]:
-        alarm = self._alarm
-        closing = False
-        hooks = sys.get_asyncgen_hooks()
-        sys.set_asyncgen_hooks(firstiter=None, finalizer=_let_die)
-        try:
-            steps: Generator[Any, Any, Any] = self._make().__await__()
-            # The first time, all four are started before the innermost waits for the network.
-            pending = next(steps)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]  # a generator's value is typed as Any
-        finally:
-            sys.set_asyncgen_hooks(*hooks)
-        try:
-            while True:
-                sent: Any = None
-                error: BaseException | None = None
-                if alarm is not None:
-                    alarm.pending = pending
-                try:
-                    sent = yield pending
-                except BaseException as caught:  # noqa: BLE001 - whatever it is, it is for the inner awaitable
-                    error = caught
-                try:
-                    if error is None:
-                        pending = steps.send(sent)
-                        continue
-                    cancelled = isinstance(error, anyio.get_cancelled_exc_class())
-                    # asyncio's way to wait for one turn is to yield None.
-                    again = closing and pending is None and cancelled
-                    closing = closing or cancelled
-                    pending = steps.send(None) if again else steps.throw(error)
-                except StopIteration as done:
-                    return done.value  # type: ignore[no-any-return]  # as above
-                finally:
-                    del error
-        finally:
-            if alarm is not None:
-                alarm.pending = None
-
-
-def _let_die(_: object) -> None:
-    """Finalise an async generator by doing nothing: without a finaliser it would be closed, and would want to await."""

@@ -162,17 +162,21 @@ class CompletionAccumulator:
     Args:
         n: How many choices were asked for.
 
+    Attributes:
+        finished: Whether as many choices as were asked for were seen, and every choice seen has a finish reason.
+
     Raises:
         InvalidArgument: `n` is not a positive integer.
     """
 
-    __slots__ = ("_choices", "_extra", "_first", "_n", "_settled", "_unfinished", "_usage")
+    __slots__ = ("_choices", "_extra", "_first", "_n", "_settled", "_unfinished", "_usage", "finished")
 
     def __init__(self, n: int = 1) -> None:
         if isinstance(n, bool) or not isinstance(n, int):
             raise InvalidArgument("n", f"must be a number of choices, not {kind(n)}")
         if n < 1:
             raise InvalidArgument("n", f"must be at least 1, not {shown(n)}")
+        self.finished = False
         self._n = n
         self._choices: dict[int, _Choice] = {}
         self._unfinished = 0
@@ -181,11 +185,6 @@ class CompletionAccumulator:
         self._extra: dict[str, Any] = {}
         # The fields of a chunk that need no look, or no further one; `usage` is looked at apart.
         self._settled = {"object", "choices", "usage"}
-
-    @property
-    def finished(self) -> bool:
-        """Whether as many choices as were asked for were seen, and every choice seen has a finish reason."""
-        return not self._unfinished and len(self._choices) >= self._n
 
     @property
     def completion(self) -> Completion:
@@ -257,6 +256,7 @@ class CompletionAccumulator:
             if share.finish_reason and not choice.finish_reason:
                 self._unfinished -= 1
             choice.add(share, origin)
+        self.finished = not self._unfinished and len(self._choices) >= self._n
         if texts is not None:
             return any(text for _, text in texts[1])
         return any(share.finish_reason or _says(share.delta) for share in shares)

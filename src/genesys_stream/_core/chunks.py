@@ -53,8 +53,35 @@ class ChunkDecoder:
     def feed(self, data: bytes) -> list[CompletionChunk]:
         """Take bytes of the body; returns the chunks that they complete."""
         chunks: list[CompletionChunk] = []
+        if self.done or self.failure is not None:
+            return chunks
         try:
-            self._feed(data, chunks)
+            if not self._plain:
+                data = self._begin(data)
+                if not self._streams:
+                    return chunks
+            for event in self._events.feed(data):
+                # Nearly every event is an object, and a chunk; only another one is looked at as a whole.
+                said = event.data
+                if said[:1] != "{":
+                    if said.strip() == _DONE:
+                        self.done = True
+                        return chunks
+                elif event.event == "message":
+                    try:
+                        payload, end = _read_json(said)
+                    except (ValueError, RecursionError):
+                        pass  # what is wrong with it is found out below
+                    else:
+                        if end == len(said) and "choices" in payload and not payload.get("error"):
+                            chunk = _new(CompletionChunk)
+                            _set_raw(chunk, payload)
+                            chunks.append(chunk)
+                            continue
+                other = read_event(event)
+                if other is not None:
+                    chunks.append(other)
+            self.failure = self._events.error
         except _errors.GenesysStreamError as error:
             self.failure = error
         return chunks
@@ -73,39 +100,6 @@ class ChunkDecoder:
         self.done = True
         return [chunk]
 
-    def _feed(self, data: bytes, chunks: list[CompletionChunk]) -> None:
-        if self.done or self.failure is not None:
-            return
-        if not self._plain:
-            data = self._begin(data)
-        if self._streams:
-            for event in self._events.feed(data):
-                # Nearly every event is an object, and a chunk; only another one is looked at as a whole.
-                said = event.data
-                if said[:1] != "{":
-                    if said.strip() == _DONE:
-                        self.done = True
-                        return
-                elif event.event == "message":
-                    try:
-                        payload, end = _read_json(said)
-                    except (ValueError, RecursionError):
-                        pass  # what is wrong with it is found out below
-                    else:
-                        if end == len(said) and "choices" in payload and not payload.get("error"):
-                            chunk = _new(CompletionChunk)
-                            _set_raw(chunk, payload)
-                            chunks.append(chunk)
-                            continue
-                other = read_event(event)
-                if other is not None:
-                    chunks.append(other)
-            if self._events.error is not None:
-                raise self._events.error
-        elif len(self._body) > self._limit:
-            msg = f"the body is larger than max_event_bytes={self._limit}"
-            raise _errors.EventTooLarge(msg, limit=self._limit)
-
     def _begin(self, data: bytes) -> bytes:
         """Undo the coding of a piece, and find out from the first ones what the body is."""
         if self._inflater is None:
@@ -116,6 +110,9 @@ class ChunkDecoder:
             if self._streams is None and data.strip(_BOM + _BLANK):
                 data = bytes(self._body)
                 self._streams = is_event_stream(self._reply, data)
+            if not self._streams and len(self._body) > self._limit:
+                msg = f"the body is larger than max_event_bytes={self._limit}"
+                raise _errors.EventTooLarge(msg, limit=self._limit)
         self._plain = bool(self._streams) and self._inflater.plain
         return data
 

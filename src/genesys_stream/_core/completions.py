@@ -202,6 +202,10 @@ _LINGER = 5.0
 _NEVER = float("inf")
 
 
+def _endless(seconds: float | None) -> float:
+    return _NEVER if seconds is None else seconds
+
+
 _Clock: TypeAlias = tuple[float, float, type[_errors.TimeoutExpired], str]
 
 
@@ -214,19 +218,20 @@ class Want(Enum):
     NOTHING = "nothing"
 
 
+_OPEN, _READ = Want.OPEN, Want.READ  # an enum's members take their time to be found
+
+
 class Reading:
     """Reads one streamed completion, over as many connections as it takes to begin.
 
     Attributes:
         want: What it needs next.
-        due: When the next clock runs out, in the clock's seconds; None when none is running.
         committed: Whether a non-empty delta was handed out, after which nothing is tried again.
         failure: What ended it before its end.
     """
 
     def __init__(self, call: Call, *, reauthorise: bool, now: float) -> None:
-        self.want = Want.OPEN
-        self.due: float | None = None
+        self.want = _OPEN
         self.committed = False
         self.failure: GenesysStreamError | None = None
         self._call = call
@@ -245,11 +250,9 @@ class Reading:
         self._accumulator = CompletionAccumulator(call.choices)
         self._decoder: ChunkDecoder | None = None
         set_to = self._timeouts
-        self._until = _NEVER if set_to.total is None else now + set_to.total
-        self._idle = min(
-            (idle for idle in (set_to.token_idle, set_to.transport_idle) if idle is not None), default=_NEVER
-        )
-        self._wind()
+        self._until = now + _endless(set_to.total)
+        self._token_idle = _endless(set_to.token_idle)
+        self._transport_idle = _endless(set_to.transport_idle)
 
     @property
     def completion(self) -> Completion:
@@ -275,21 +278,21 @@ class Reading:
             last_activity=self._last_byte,
         )
 
-    def _wind(self) -> None:
-        """Set `due`, once for everything that happens, because it is asked for more often."""
-        self.due = min((clock[0] for clock in self._clocks()), default=None)
-
-    def _rewind(self, now: float) -> None:
-        """Set `due` as `_wind` does, when a token came just now and the stream goes on, which is nearly always."""
-        due = now + self._idle
-        self.due = min(self._until, due)
-        if self.due == _NEVER:
-            self.due = None
+    @property
+    def due(self) -> float | None:
+        """When the next clock runs out, in the clock's seconds; None when none is running."""
+        heard = self._last_byte
+        if heard is None or not self.committed or self.want is not _READ or self._accumulator.finished:
+            return min((clock[0] for clock in self._clocks()), default=None)
+        # As `_clocks` has it for a stream that flows, for which this is asked at every read that has to wait.
+        due = self._last_token + self._token_idle
+        due = min(due, heard + self._transport_idle, self._until)
+        return None if due == _NEVER else due
 
     def _clocks(self) -> list[_Clock]:
         """The clocks that are running, as (when it runs out, what it was set to, its error, what did not happen)."""
         running: list[_Clock] = []
-        if self.want is not Want.OPEN and self.want is not Want.READ:
+        if self.want is not _OPEN and self.want is not _READ:
             return running
         set_to = self._timeouts
         if self._accumulator.finished:
@@ -312,9 +315,11 @@ class Reading:
 
     def expire(self, now: float) -> bool:
         """Take note of the time; returns whether a clock has run out, which ends the stream or the connection."""
+        if self._last_token == now < self._until and self.committed:
+            return False  # a token came just now, as nearly always
         expired = False
-        while self.due is not None and now >= self.due:
-            _, seconds, cls, what = min(self._clocks(), key=itemgetter(0))
+        while (clocks := self._clocks()) and now >= (first := min(clocks, key=itemgetter(0)))[0]:
+            _, seconds, cls, what = first
             self.lost(cls(f"{what} within {seconds:g} seconds", seconds=seconds), now)
             expired = True
         return expired
@@ -327,8 +332,7 @@ class Reading:
         """Take note of the reply that `opening()` returned."""
         self._last_byte = now
         self._decoder = ChunkDecoder(reply, max_event_bytes=self._call.settings.max_event_bytes)
-        self.want = Want.READ
-        self._wind()
+        self.want = _READ
 
     def refused(self, error: GenesysStreamError) -> None:
         """Take note of the error that `opening()` raised."""
@@ -337,23 +341,13 @@ class Reading:
     def receive(self, data: bytes, now: float) -> Sequence[CompletionChunk]:
         """Take bytes of the body; returns the chunks that may be handed out."""
         decoder = self._decoder
-        if decoder is None or self.want is not Want.READ:
+        if decoder is None or self.want is not _READ:
             return ()
         self._last_byte = now
         chunks = self._accept(decoder, decoder.feed(data), now)
-        if (
-            self._last_token == now
-            and self.committed
-            and self.want is Want.READ
-            and not decoder.done
-            and not self._accumulator.finished
-        ):
-            self._rewind(now)
-            return chunks
-        if decoder.done and self.want is Want.READ:
+        if decoder.done and self.want is _READ:
             chunks = [*self._release(), *chunks]
             self.want = Want.DRAIN
-        self._wind()
         return chunks
 
     def ended(self, now: float) -> Sequence[CompletionChunk]:
@@ -361,23 +355,22 @@ class Reading:
         if self.want is Want.DRAIN:
             self.want = Want.NOTHING
         decoder = self._decoder
-        if decoder is None or self.want is not Want.READ:
+        if decoder is None or self.want is not _READ:
             return ()
         chunks = self._accept(decoder, decoder.close(), now)
-        if self.want is Want.READ:
+        if self.want is _READ:
             if self.complete:
                 chunks = [*self._release(), *chunks]
                 self.want = Want.NOTHING
             else:
                 self._fail(_truncated(self.completion))
-        self._wind()
         return chunks
 
     def lost(self, error: NetworkError, now: float) -> Sequence[CompletionChunk]:
         """Take note of a connection that broke, or a clock that ran out; returns the chunks that may be handed out."""
-        if self.want is Want.OPEN:
+        if self.want is _OPEN:
             self._end(error)
-        elif self.want is Want.READ and not self.complete:
+        elif self.want is _READ and not self.complete:
             self._fail(error)
         else:
             return self.ended(now)
@@ -394,7 +387,7 @@ class Reading:
                 count += 1
         except _errors.MalformedEvent as error:
             chunks, failure = chunks[:count], error
-        self._chunks += len(chunks)
+        self._chunks += count
         if said:
             self._token_came(now)
         if not self.committed:
@@ -407,11 +400,13 @@ class Reading:
         return chunks
 
     def _token_came(self, now: float) -> None:
-        self.committed = True
-        if self._first_token is None:
-            self._first_token = now
+        if self.committed:
+            gap = now - self._last_token
+            if gap > self._max_gap:  # noqa: PLR1730 - max() takes three times as long, at every token
+                self._max_gap = gap
         else:
-            self._max_gap = max(self._max_gap, now - self._last_token)
+            self.committed = True
+            self._first_token = now
         self._last_token = now
         self._arrivals += 1
 
@@ -434,8 +429,7 @@ class Reading:
         self._accumulator = CompletionAccumulator(self._call.choices)
         self._decoder = None
         self._last_byte = None
-        self.want = Want.OPEN
-        self._wind()
+        self.want = _OPEN
 
     def _end(self, error: GenesysStreamError) -> None:
         if error.partial is None:
@@ -443,4 +437,3 @@ class Reading:
         self.failure = _errors.bare(error)
         self._held.clear()
         self.want = Want.NOTHING
-        self._wind()

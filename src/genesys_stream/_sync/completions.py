@@ -67,7 +67,7 @@ class CompletionStream:
 
     def __next__(self) -> CompletionChunk:
         """The next chunk."""
-        if not self._busy.acquire(blocking=False):
+        if not self._busy.acquire(False):
             msg = "two threads may not read one stream; read it in one, and hand the chunks on"
             raise _errors.StreamStateError(msg)
         try:
@@ -195,7 +195,7 @@ class CompletionStream:
     def close(self) -> None:
         """Give the connection back; what was read stays readable in `completion`. The second time does nothing."""
         self._closed = True
-        if self._busy.acquire(blocking=False):
+        if self._busy.acquire(False):
             try:
                 self._ready.clear()
                 self._release()
@@ -274,11 +274,8 @@ class CompletionStream:
         now = clock()
         if piece:
             self._ready += reading.receive(piece, now)
-        elif piece is None and not reading.expire(now):
+        if not reading.expire(now) and piece is None:
             self._ready.extend(reading.ended(now))
-            return
-        if reading.due is not None and now >= reading.due:
-            reading.expire(now)
 
     @contextmanager
     def _watched_until(self, due: float | None) -> Generator[None, None, None]:
