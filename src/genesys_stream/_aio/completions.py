@@ -245,15 +245,8 @@ class AsyncCompletionStream:
         self._give_back_later = self._session.reaper.later(partial(give_back, response))
 
     async def _read(self, reading: Reading, pieces: Pieces) -> None:
-        piece: bytes | None = b""
         try:
-            if self._alarm is None:
-                with anyio.CancelScope(deadline=self._due_of_a_read(reading)):
-                    piece = await pieces.read()
-            else:
-                steps, piece = pieces.begin()
-                if steps is not None:
-                    piece = await self._alarm.finish(steps, piece, self._due_of_a_read(reading))
+            piece = await self._piece(pieces, self._due_of_a_read)
         except Exception as error:  # noqa: BLE001 - the HTTP library's, of which we make ours
             now = clock()
             if not reading.expire(now):
@@ -265,17 +258,26 @@ class AsyncCompletionStream:
         if not reading.expire(now) and piece is None:
             self._ready.extend(reading.ended(now))
 
-    def _due_of_a_read(self, reading: Reading) -> float:
-        due = reading.due
+    async def _piece(self, pieces: Pieces, due: Callable[[], float]) -> bytes | None:
+        """The next piece; None at the end of the body; and nothing at all if it is not there when it is due."""
+        if self._alarm is not None:
+            steps, piece = pieces.begin()
+            return piece if steps is None else await self._alarm.finish(steps, piece, due())
+        with anyio.CancelScope(deadline=due()):
+            return await pieces.read()
+        return b""
+
+    def _due_of_a_read(self) -> float:
+        due = self._begun().due
         return _NEVER if due is None else max(due, self._time() + LATE_SECONDS)
 
     async def _drain(self, reading: Reading) -> None:
         """Read the little that is left of the body, briefly, so that the connection can be used again."""
         reading.ended(clock())
+        until = clock() + DRAIN_SECONDS
         try:
-            with anyio.move_on_after(DRAIN_SECONDS):
-                while self._pieces is not None and await self._pieces.read() is not None:
-                    pass
+            while self._pieces is not None and await self._piece(self._pieces, lambda: until):
+                pass
         except Exception:  # noqa: BLE001, S110 - the completion is whole, and the connection is closed if it is of no more use
             pass
 

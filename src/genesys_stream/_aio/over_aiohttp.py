@@ -13,7 +13,7 @@ from .shield import on_asyncio
 
 
 class Transport(AiohttpTransport):
-    """The transport of httpx-aiohttp, which also tells our reaper and our errors what they need to know."""
+    """The transport of httpx-aiohttp, which also tells our errors what they need to know."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request; returns the response, whose body is not read.
@@ -25,10 +25,6 @@ class Transport(AiohttpTransport):
         if not on_asyncio():
             msg = 'transport="aiohttp" needs asyncio; on trio leave it at "httpx"'
             raise _errors.UsageError(msg)
-        trace = request.extensions.get("trace")
-        if trace is not None:
-            # aiohttp may be cancelled at any point, as httpcore may only while it waits for the headers.
-            await trace("aiohttp.receive_response_headers.started", {})
         try:
             return await super().handle_async_request(request)
         except httpx.TimeoutException as error:
@@ -45,6 +41,8 @@ class Transport(AiohttpTransport):
 
 class Client(httpx.AsyncClient):
     """An HTTP client that speaks through aiohttp, to proxies of the environment as well."""
+
+    bears_cancellation = True
 
     def _init_transport(self, *_: Any, **options: Any) -> httpx.AsyncBaseTransport:
         return _transport(**options)

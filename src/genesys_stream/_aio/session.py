@@ -30,19 +30,22 @@ from .._http import (
     shortest,
     step,
 )
-from .shield import Pieces, Reaper, Trace, on_asyncio
+from .shield import Direct, Pieces, Reaper, Trace, on_asyncio
 
 if TYPE_CHECKING:
     from .._core.settings import Settings
 
 T = TypeVar("T")
 
-clock = anyio.current_time
-
 
 def clock_here() -> Callable[[], float]:
     """The event loop's own clock, for who asks it at every token: anyio's finds out each time where it is."""
-    return asyncio.get_running_loop().time if on_asyncio() else clock
+    return asyncio.get_running_loop().time if on_asyncio() else anyio.current_time
+
+
+def clock() -> float:
+    """The event loop's time."""
+    return clock_here()()
 
 
 _log = logging.getLogger("genesys_stream")
@@ -72,7 +75,7 @@ class Session:
         self._credentials = credentials
         self._access_token = access_token
         self.reauthorises = credentials is not None
-        self.reaper = Reaper()
+        self.reaper = Direct() if getattr(self.http, "bears_cancellation", False) else Reaper()
 
     async def aclose(self) -> None:
         """Close the HTTP client, if it is our own."""
@@ -127,20 +130,21 @@ class Session:
             return _errors.DeadlineExceeded("the call was not over in time", seconds=settings.timeouts.total), None
         timeout = phases(settings.timeouts, left, headers=answer_within)
         started = clock()
-        response: Any = None
-        try:
-            response = await self.reaper.open(
-                lambda trace: self._send(request, token, settings, timeout, trace), give_back
-            )
+
+        async def answer(trace: Trace) -> tuple[Outcome, Any]:
+            response = await self._send(request, token, settings, timeout, trace)
             if keep and response.is_success:
                 # Whoever reads the body keeps the clocks; a second timer for each read would only cost time.
                 timeout["read"] = None
-                outcome: Outcome = reply_of(response, b"", token)
-            else:
-                given, response = response, None
-                outcome = reply_of(given, await self._read(given), token)
+                return reply_of(response, b"", token), response
+            return reply_of(response, await self._read(response), token), None
+
+        outcome: Outcome
+        response: Any = None
+        try:
+            outcome, response = await self.reaper.open(answer, _give_back_unread)
         except Exception as error:  # noqa: BLE001 - the HTTP library's, of which we make ours
-            outcome, response = failure(error), None
+            outcome = failure(error)
         try:
             exchanged(_log, settings, attempt, outcome, clock() - started)
         except BaseException:
@@ -238,6 +242,12 @@ def _body_class(base: type[Any]) -> type[Any]:
             return _Once(self._content)
 
     return Body
+
+
+async def _give_back_unread(answer: tuple[Outcome, Any]) -> None:
+    _, response = answer
+    if response is not None:
+        await give_back(response)
 
 
 async def give_back(response: Any) -> None:

@@ -43,16 +43,30 @@ def _here() -> Any:
     return trio.lowlevel.current_trio_token()
 
 
-class _Opening(Generic[T]):
-    """A response that is being opened, in a task of its own.
+class _Errand:
+    """A step that is awaited in a task of its own.
 
-    It is cancelled only while it waits for the headers, where httpx knows what to do.
+    Attributes:
+        where: The event loop.
+        done: Set at its end.
+        cancel: Cancels it.
+    """
+
+    def __init__(self, where: Any) -> None:
+        self.where = where
+        self.done = anyio.Event()
+        self.cancel: Callable[[], object]
+
+
+class _Opening(Generic[T]):
+    """An answer that somebody waits for, had by an errand.
+
+    It is cancelled only while it waits for the headers or for the body, where the HTTP library knows what to do.
     Every other phase is short, or has a timeout of its own.
     """
 
     def __init__(self, make: Callable[[Trace], Awaitable[T]], give_back: Callable[[T], Awaitable[object]]) -> None:
-        self.scope = anyio.CancelScope()
-        self.done = anyio.Event()
+        self.errand: _Errand
         self.made: list[T] = []
         self.error: Exception | None = None
         self._make = make
@@ -61,14 +75,11 @@ class _Opening(Generic[T]):
         self._waiting = False
 
     async def run(self) -> None:
-        """Open it, and give it back if nobody wants it any more."""
+        """Have it, and give it back if nobody wants it any more."""
         try:
-            with self.scope:
-                self.made.append(await self._make(self._trace))
-        except Exception as error:  # noqa: BLE001 - it is raised where the response is waited for
+            self.made.append(await self._make(self._trace))
+        except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
             self.error = error
-        finally:
-            self.done.set()
         if self._abandoned:
             await self.give_back()
 
@@ -79,15 +90,15 @@ class _Opening(Generic[T]):
 
     async def _trace(self, name: str, _: Any) -> None:
         """Hear from the HTTP library what it is doing."""
-        self._waiting = name.endswith("receive_response_headers.started")
+        self._waiting = name.endswith(("receive_response_headers.started", "receive_response_body.started"))
         if self._waiting and self._abandoned:
-            self.scope.cancel()
+            self.errand.cancel()
 
     def abandon(self) -> None:
         """Take note that nobody waits for it any more."""
         self._abandoned = True
         if self._waiting:
-            self.scope.cancel()
+            self.errand.cancel()
 
 
 class Reaper:
@@ -95,7 +106,7 @@ class Reaper:
 
     def __init__(self) -> None:
         self._openings: set[_Opening[Any]] = set()
-        self._pending: dict[anyio.Event, Any] = {}
+        self._errands: set[_Errand] = set()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def open(self, make: Callable[[Trace], Awaitable[T]], give_back: Callable[[T], Awaitable[object]]) -> T:
@@ -105,13 +116,13 @@ class Reaper:
             StreamStateError: The client was closed meanwhile.
         """
         opening = _Opening(make, give_back)
+        opening.errand = self._start(opening.run)
         self._openings.add(opening)
-        self._start(opening.run)
         try:
-            await opening.done.wait()
+            await opening.errand.done.wait()
         except BaseException:
             opening.abandon()
-            if opening.done.is_set():
+            if opening.errand.done.is_set():
                 self._start(opening.give_back)
             raise
         finally:
@@ -128,8 +139,9 @@ class Reaper:
     async def close(self, step: Step) -> None:
         """Await `step()` to its end, even if the caller is cancelled meanwhile; what it raises is of no use."""
         with anyio.CancelScope(shield=True):
-            if on_asyncio():
-                await self._start(step).wait()
+            # A task of our own is cancelled by nobody else, so that it can close what it has opened.
+            if on_asyncio() and asyncio.current_task() not in self._tasks:
+                await self._start(step).done.wait()
             else:
                 with suppress(Exception):
                     await step()
@@ -162,47 +174,67 @@ class Reaper:
         Args:
             cancel: Whether to cancel what is still being opened, because its connections are closed in a moment.
         """
-        if cancel:
-            for opening in tuple(self._openings):
-                opening.scope.cancel()
+        opening = {opening.errand for opening in self._openings}
+        for errand in opening if cancel else ():
+            errand.cancel()
         here = _here()
         with anyio.CancelScope(shield=True):
-            for done, where in tuple(self._pending.items()):
-                if where is here and (cancel or not any(opening.done is done for opening in self._openings)):
-                    await done.wait()
+            for errand in tuple(self._errands):
+                if errand.where is here and (cancel or errand not in opening):
+                    await errand.done.wait()
 
-    def _start(self, step: Step, where: Any = None) -> anyio.Event:
-        """Have `step()` awaited in a task of its own; returns what is set at its end."""
-        done = anyio.Event()
-        where = where or _here()
-        self._pending[done] = where
+    def _start(self, step: Step, where: Any = None) -> _Errand:
+        """Have `step()` awaited in a task of its own."""
+        errand = _Errand(where or _here())
+        self._errands.add(errand)
 
         async def run() -> None:
             try:
                 with suppress(Exception):
                     await step()
             finally:
-                self._pending.pop(done, None)
-                done.set()
+                self._errands.discard(errand)
+                errand.done.set()
 
-        if isinstance(where, asyncio.AbstractEventLoop):
-            task = where.create_task(run())
+        if isinstance(errand.where, asyncio.AbstractEventLoop):
+            task = errand.where.create_task(run())
+            errand.cancel = task.cancel
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
-            return done
+            return errand
         import trio
 
+        scope = trio.CancelScope()
+        errand.cancel = scope.cancel
+
         async def shielded() -> None:
-            with trio.CancelScope(shield=True):
+            with trio.CancelScope(shield=True), scope:
                 await run()
 
         try:
             trio.lowlevel.spawn_system_task(shielded, context=contextvars.copy_context())
         except RuntimeError:
             # The event loop is ending, and takes no more tasks; its sockets end with it.
-            self._pending.pop(done, None)
-            done.set()
-        return done
+            self._errands.discard(errand)
+            errand.done.set()
+        return errand
+
+
+class Direct(Reaper):
+    """The reaper where the HTTP library may be cancelled anywhere: only what a finaliser leaves needs a task."""
+
+    async def open(self, make: Callable[[Trace], Awaitable[T]], give_back: Callable[[T], Awaitable[object]]) -> T:  # noqa: ARG002 - the reaper's signature
+        """Await `make(trace)`."""
+        return await make(_deaf)
+
+    async def close(self, step: Step) -> None:
+        """Await `step()`; what it raises is of no use."""
+        with suppress(Exception):
+            await step()
+
+
+async def _deaf(_: str, __: Any) -> None:
+    """Hear nothing of what the HTTP library does."""
 
 
 class Pieces:
