@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from ._auth import ClientCredentials
+from ._core import coalesce as _coalesce
 from ._core.accumulate import CompletionAccumulator
 from ._core.budget import (
     ANDROID_BACKGROUND,
@@ -15,18 +16,7 @@ from ._core.budget import (
     Profile,
     Rate,
 )
-from ._core.coalesce import (
-    Coalescer,
-    FinalOnly,
-    Idle,
-    ImmediateFirst,
-    LearnsFromDelivery,
-    Milestones,
-    PassThrough,
-    Schedule,
-    TimeSize,
-    bounded,
-)
+from ._core.coalesce import Coalescer, LearnsFromDelivery
 from ._core.completions import CompletionOptions
 from ._core.conversation import Retry
 from ._core.payload import Envelope
@@ -106,15 +96,23 @@ if TYPE_CHECKING:
     from ._core.assemble import StreamAssembler
     from ._core.coalesce import (
         Adaptive,
+        FinalOnly,
+        Idle,
+        ImmediateFirst,
         InFlight,
         JsonArtifact,
         Line,
         MarkdownBlock,
+        Milestones,
         Paragraph,
+        PassThrough,
         Pattern,
+        Schedule,
         Sentence,
+        TimeSize,
         Word,
         any_of,
+        bounded,
         switch,
         then,
     )
@@ -242,23 +240,7 @@ _LATER = {
     "AsyncPushClient": "_aio.push",
     "AsyncPushSink": "_aio.push",
     "StreamAssembler": "_core.assemble",
-    **dict.fromkeys(
-        (
-            "Adaptive",
-            "InFlight",
-            "JsonArtifact",
-            "Line",
-            "MarkdownBlock",
-            "Paragraph",
-            "Pattern",
-            "Sentence",
-            "Word",
-            "any_of",
-            "switch",
-            "then",
-        ),
-        "_core.coalesce",
-    ),
+    **dict.fromkeys(_coalesce.__all__, "_core.coalesce"),
 }
 
 

@@ -11,7 +11,6 @@ from typing import Any, Protocol, overload
 from . import _errors
 from ._core.coalesce import Coalescer
 from ._core.conversation import Retry
-from ._core.dispatch import dispatcher
 from ._core.relay import GIVE_UP_AFTER, MAX_BACKLOG_BYTES, Account, Desk
 from ._sync.relay import Relay
 from ._values import Batch, CompletionChunk, RelayReport
@@ -130,6 +129,8 @@ def relay(
     check_hook("on_event", on_event)
     budget: Account | None = getattr(sink, "budget", None)
     if coalescer is None:
+        from ._core.dispatch import dispatcher
+
         coalescer, budget = dispatcher(getattr(sink, "profile", None), budget)
     desk = Desk(
         coalescer,

@@ -1,6 +1,6 @@
 """Coalescing: from a delta for every token to a push for every thought; one small file for each family.
 
-The families that the default does not need are imported when they are first asked for.
+The families are imported when they are first asked for.
 """
 
 from __future__ import annotations
@@ -8,18 +8,18 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from ._around import Idle, ImmediateFirst, bounded
-from ._basic import PassThrough, TimeSize
 from ._protocol import Coalescer, LearnsFromDelivery
-from ._sparse import FinalOnly, Milestones, Schedule
 
 if TYPE_CHECKING:
     from ._adaptive import Adaptive, InFlight
+    from ._around import Idle, ImmediateFirst, bounded
+    from ._basic import PassThrough, TimeSize
     from ._compose import any_of, switch, then
     from ._json import JsonArtifact
     from ._markup import Line, MarkdownBlock, Paragraph
     from ._pattern import Pattern
     from ._prose import Sentence, Word
+    from ._sparse import FinalOnly, Milestones, Schedule
 
 __all__ = [
     "Adaptive",
@@ -48,15 +48,23 @@ __all__ = [
 
 _ROOMS = {
     "Adaptive": "_adaptive",
+    "FinalOnly": "_sparse",
+    "Idle": "_around",
+    "ImmediateFirst": "_around",
     "InFlight": "_adaptive",
     "JsonArtifact": "_json",
     "Line": "_markup",
     "MarkdownBlock": "_markup",
+    "Milestones": "_sparse",
     "Paragraph": "_markup",
+    "PassThrough": "_basic",
     "Pattern": "_pattern",
+    "Schedule": "_sparse",
     "Sentence": "_prose",
+    "TimeSize": "_basic",
     "Word": "_prose",
     "any_of": "_compose",
+    "bounded": "_around",
     "switch": "_compose",
     "then": "_compose",
 }
