@@ -69,6 +69,12 @@ class TestExamples:
         finally:
             teardown(document.namespace)
 
+    @pytest.mark.parametrize("page", EXECUTED, ids=name_of)
+    def test_what_the_reader_types_needs_nothing_hidden(self, page):
+        """The fake that runs behind a page has no name in what the page shows."""
+        for block in blocks(page.read_text(encoding="utf-8"), "python"):
+            assert "sandbox" not in block
+
 
 class TestCommands:
     def test_the_readme_begins_with_two_commands(self):
@@ -279,6 +285,15 @@ class TestLinks:
             return
         for block in blocks(page.read_text(encoding="utf-8"), "python"):
             assert "genesys_stream._" not in block
+
+
+class TestRooms:
+    def test_every_room_of_the_core_is_in_the_plan(self):
+        """The design page names each file of the core, and no other."""
+        core = ROOT / "src" / "genesys_stream" / "_core"
+        plan = read("docs/design.md").partition("\n_core/")[2].partition("\n_values/")[0]
+
+        assert {path.name for path in core.glob("*.py")} - {"__init__.py"} == set(re.findall(r"\w+\.py", plan))
 
 
 class TestPayloads:
