@@ -57,10 +57,10 @@ def shared_tls() -> ssl.SSLContext:
 
 
 def checked_client(http: Any, *, awaits: bool) -> Any:
-    """Check that an HTTP client that was handed in is of the colour that is needed.
+    """Check that an HTTP client that was handed in blocks, or awaits, as is needed.
 
     Raises:
-        InvalidArgument: It is not an HTTP client, or of the other colour.
+        InvalidArgument: It is not an HTTP client, or of the other world.
     """
     if http is not None and not (
         hasattr(http, "build_request")

@@ -1,4 +1,4 @@
-"""The glue: a stream, a coalescer and a sink, in the colour of the stream."""
+"""The glue: a stream, a coalescer and a sink, made into a relay that is async if the stream is."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ class Sink(Protocol):
     A sink may also have
     a method `fit(batch) -> int`, which says how many characters of a batch's text it can take at once;
     a number `history` of characters of the text before it that each batch should bring along;
-    a `budget`, from which each push is booked ahead, see `Budget`;
-    and a `profile`, which says how to gather text where `relay` is not told.
+    a `budget` that each batch is booked from, by its methods `book(now, final=...)`, which returns when the batch may
+    go out, `refund()` and `empty_until(until)`;
+    and a `profile`, a `Profile` that says how to gather text where `relay` is not told.
     """
 
     def __call__(self, batch: Batch, /) -> object:

@@ -10,6 +10,7 @@ from tests.strategies import deltas, unicode_texts
 
 from genesys_stream._core import text as text_module
 from genesys_stream._core.text import TextBuffer, last_cut, prefix_length, utf8_size
+from genesys_stream._errors import InvalidArgument
 from genesys_stream._wire import join_surrogates
 
 whole_texts = unicode_texts.map(join_surrogates)
@@ -196,8 +197,19 @@ def test_characters_know_when_they_arrived():
     buffer.take(1, "size")
 
     assert (buffer.arrived_at(0), buffer.arrived_at(1)) == (1.0, 2.0)
-    with pytest.raises(IndexError):
+    with pytest.raises(InvalidArgument):
         buffer.arrived_at(2)
+
+
+@pytest.mark.parametrize(("text", "n"), [("", 1), ("abc", 0), ("abc", -1)])
+def test_nothing_cannot_be_taken(text, n):
+    """A batch has text; who takes none of it is told so, and the buffer stays as it was."""
+    buffer = TextBuffer()
+    buffer.add(text, 1.0)
+
+    with pytest.raises(InvalidArgument, match="n must be"):
+        buffer.take(n, "size")
+    assert buffer.peek() == text
 
 
 def test_a_large_delta_is_joined_once():

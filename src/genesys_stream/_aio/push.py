@@ -42,11 +42,24 @@ class AsyncPushSink:
         return self._envelope.history
 
     def fit(self, batch: Batch) -> int:
-        """How many characters of the batch's text one payload can carry."""
+        """How many characters of the batch's text one payload can carry.
+
+        Args:
+            batch: With the numbers that it will have when it is sent.
+
+        Returns:
+            At least one character; 0 for a batch without text.
+
+        Raises:
+            InvalidArgument: The payload's limit leaves no room for a character.
+        """
         return self._envelope.fit(batch)
 
     async def __call__(self, batch: Batch) -> PushReceipt:
         """Push a batch.
+
+        Args:
+            batch: What to push.
 
         Returns:
             The receipt.
@@ -127,6 +140,13 @@ class AsyncPushClient:
             retry: How patient to be, where that is not the client's way.
             resend_lost: As for `send`.
             dry_run: As for `send`.
+
+        Returns:
+            The receipt.
+
+        Raises:
+            InvalidArgument: An argument is of the wrong kind.
+            GenesysStreamError: As for `send`.
         """
         check_kind("content", content, bytes)
         check_kind("retry", retry, Retry, optional=True)

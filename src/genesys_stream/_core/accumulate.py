@@ -199,6 +199,9 @@ class CompletionAccumulator:
     def add(self, chunk: CompletionChunk) -> bool:
         """Add a chunk, in the order of arrival.
 
+        Args:
+            chunk: The next chunk of the stream.
+
         Returns:
             Whether it says something, that is, a piece of text, of a tool call or of anything in a delta, or a finish
             reason. A role alone, or nothing at all, is not something.

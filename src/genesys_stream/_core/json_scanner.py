@@ -145,6 +145,9 @@ class ArtifactScanner:
 
         Returns:
             The artifacts that it completes, in their order.
+
+        Raises:
+            InvalidArgument: The text is not a string.
         """
         if not isinstance(text, str):
             raise InvalidArgument("text", f"must be a string, not {kind(text)}")

@@ -34,7 +34,7 @@ RESERVED = frozenset(
 
 
 def count_received(batch: Batch) -> str:
-    """Say how much came: the tutorial's body."""
+    """Say how much came: what a notification reads unless something else is said."""
     return f"Received {len(batch.text)} characters"
 
 
@@ -239,6 +239,12 @@ class Envelope:
 
     def encode(self, batch: Batch) -> bytes:
         """Encode a batch to the bytes that are sent: compact JSON in raw UTF-8.
+
+        Args:
+            batch: As for `payload`.
+
+        Returns:
+            The body of the request.
 
         Raises:
             InvalidArgument: As `payload`.

@@ -21,10 +21,10 @@ from .exchange import checked_headers
 from .regions import endpoints
 
 COMPLETIONS_PATH = "/api/v2/ai/llm/completions"
-"""Where completions are asked for: the tutorial's path, which is not in Genesys Cloud's public API catalogue."""
+"""Where completions are asked for; the path is not in Genesys Cloud's public API catalogue."""
 
 PUSH_PATH = "/api/v2/notifications/push"
-"""Where pushes are sent: the tutorial's path, which is not in Genesys Cloud's public API catalogue."""
+"""Where pushes are sent; the path is not in Genesys Cloud's public API catalogue."""
 
 MAX_EVENT_BYTES = 16 * 2**20
 """How large an event may grow, in bytes."""

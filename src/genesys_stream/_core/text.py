@@ -170,7 +170,14 @@ class TextBuffer:
         return text
 
     def peek(self, n: int | None = None) -> str:
-        """Look at the first `n` characters, or at all of them, without taking them."""
+        """Look at the first `n` characters, or at all of them, without taking them.
+
+        Args:
+            n: Characters; None for all of them.
+
+        Returns:
+            The text.
+        """
         if self._parts:
             self._text = self._text[self._start :] + "".join(self._parts)
             self._parts.clear()
@@ -178,12 +185,22 @@ class TextBuffer:
         return self._text[self._start : None if n is None else self._start + n]
 
     def arrived_at(self, n: int) -> float:
-        """Say when the character arrived that has `n` others before it, in the clock's seconds."""
+        """Say when a character arrived.
+
+        Args:
+            n: How many characters are before it in the buffer.
+
+        Returns:
+            The clock's seconds.
+
+        Raises:
+            InvalidArgument: There is no such character.
+        """
         for length, at in self._deltas:
             n -= length
             if n < 0:
                 return at
-        raise IndexError("the buffer holds no such character")
+        raise InvalidArgument("n", "must be the place of a character that is buffered")
 
     def fit(self, max_bytes: int) -> int:
         """Count the characters, from the first on, that fit into `max_bytes`, in whole clusters where possible.
@@ -201,7 +218,11 @@ class TextBuffer:
         return last_cut(text[: n + 1], n) or n
 
     def settled(self) -> int:
-        """Count the characters, from the first on, of the clusters that are over, whatever follows."""
+        """Count the characters, from the first on, of the clusters that are over, whatever follows.
+
+        Returns:
+            How many characters.
+        """
         return last_cut(self.peek(), self._length)
 
     def overdue(self, now: float, wait: float) -> int:
@@ -210,6 +231,9 @@ class TextBuffer:
         Args:
             now: The clock's time in seconds.
             wait: Seconds.
+
+        Returns:
+            How many characters.
         """
         n = 0
         for length, at in self._deltas:
@@ -222,12 +246,32 @@ class TextBuffer:
         """Count the characters to send once the first has waited for `wait` seconds: all of them.
 
         Without a last cluster that may still grow, though, unless that has waited for `wait` seconds as well.
+
+        Args:
+            now: The clock's time in seconds.
+            wait: Seconds.
+
+        Returns:
+            How many characters.
         """
         settled = self.settled()
         return settled if settled >= self.overdue(now, wait) else self._length
 
     def take(self, n: int, reason: str) -> Batch:
-        """Take the first `n` characters, of at least one, as a batch."""
+        """Take the first `n` characters as a batch.
+
+        Args:
+            n: At least one; of more than there are, all are taken.
+            reason: Why the batch is sent now, such as "time".
+
+        Returns:
+            The batch, with its times and the number of its deltas.
+
+        Raises:
+            InvalidArgument: There is nothing to take.
+        """
+        if n < 1 or not self._length:
+            raise InvalidArgument("n", f"must be a number of characters from 1, of {self._length} that are buffered")
         text = self.peek(n)
         self._start += len(text)
         self._length -= len(text)

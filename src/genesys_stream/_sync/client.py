@@ -122,8 +122,8 @@ class Client:
         """Make a client from environment variables.
 
         They are `GENESYSCLOUD_OAUTHCLIENT_ID`, `GENESYSCLOUD_OAUTHCLIENT_SECRET`, `GENESYSCLOUD_REGION` and
-        `GENESYSCLOUD_ACCESS_TOKEN`; then `GENESYS_CLOUD_CLIENT_ID` and its like; then the tutorial's
-        `GENESYS_CLIENT_ID` and `GENESYS_CLIENT_SECRET`.
+        `GENESYSCLOUD_ACCESS_TOKEN`; then `GENESYS_CLOUD_CLIENT_ID` and its like; then `GENESYS_CLIENT_ID` and
+        `GENESYS_CLIENT_SECRET`.
 
         Args:
             **arguments: Arguments of the client, which win over the environment.

@@ -65,6 +65,9 @@ class ServerSentEvent:
     def json(self) -> Any:
         """Parse the data.
 
+        Returns:
+            What `json.loads` gives.
+
         Raises:
             MalformedEvent: The data is not JSON.
         """
@@ -78,7 +81,13 @@ class ServerSentEvent:
 
 @frozen
 class FunctionCall:
-    """The function that a tool call names; in a delta, a fragment of it."""
+    """The function that a tool call names; in a delta, a fragment of it.
+
+    Attributes:
+        name: The function's name.
+        arguments: Its arguments, as JSON text that the model wrote.
+        extra: The fields that have no name here, as they came.
+    """
 
     name: str | None = None
     arguments: str | None = field(default=None, repr=_size)
@@ -87,7 +96,15 @@ class FunctionCall:
 
 @frozen
 class ToolCall:
-    """A call that the model asks for; in a delta, a fragment of it, found by its index."""
+    """A call that the model asks for; in a delta, a fragment of it, found by its index.
+
+    Attributes:
+        index: Its number in the message, from 0.
+        id: What the message that answers it has to name.
+        type: Its kind, as a rule "function".
+        function: What is to be called.
+        extra: The fields that have no name here, as they came.
+    """
 
     index: int = 0
     id: str | None = None
@@ -98,7 +115,16 @@ class ToolCall:
 
 @frozen
 class Delta:
-    """What a chunk adds to one choice's message."""
+    """What a chunk adds to one choice's message; a text is None where there is none.
+
+    Attributes:
+        role: Who speaks, in the first chunk.
+        content: Text.
+        refusal: Text with which the model declines.
+        reasoning_content: Text that the model thinks aloud.
+        tool_calls: Fragments of tool calls.
+        extra: The fields that have no name here, as they came.
+    """
 
     role: str | None = None
     content: str | None = _text()
@@ -110,7 +136,15 @@ class Delta:
 
 @frozen
 class ChunkChoice:
-    """One choice's share of a chunk."""
+    """One choice's share of a chunk.
+
+    Attributes:
+        index: Which choice, from 0.
+        delta: What it adds.
+        finish_reason: Why the choice ended, if this chunk ends it: "stop", "length", "tool_calls", ...
+        logprobs: The log probabilities of its tokens, where they were asked for.
+        extra: The fields that have no name here, as they came.
+    """
 
     index: int = 0
     delta: Delta = Factory(Delta)
@@ -121,7 +155,14 @@ class ChunkChoice:
 
 @frozen
 class Usage:
-    """The tokens that a completion cost."""
+    """The tokens that a completion cost.
+
+    Attributes:
+        prompt_tokens: Those of the messages.
+        completion_tokens: Those of the answer.
+        total_tokens: Both.
+        extra: The fields that have no name here, as they came.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -146,7 +187,16 @@ class CompletionChunk:
 
     @classmethod
     def of_text(cls, text: str, *, index: int = 0, finish_reason: str | None = None) -> CompletionChunk:
-        """Make a chunk that says `text`, for tests and for sources of other formats."""
+        """Make a chunk that says `text`, for tests and for sources of other formats.
+
+        Args:
+            text: What it says.
+            index: Which choice says it.
+            finish_reason: Why the choice ends with it; None if it goes on.
+
+        Returns:
+            The chunk.
+        """
         return cls({"choices": [{"index": index, "delta": {"content": text}, "finish_reason": finish_reason}]})
 
     @property
@@ -231,7 +281,16 @@ class CompletionChunk:
 
 @frozen
 class Message:
-    """A whole message: what one choice said, or what is sent to the model."""
+    """A whole message: what one choice said, or what is sent to the model.
+
+    Attributes:
+        role: Who speaks: "system", "user", "assistant", "tool", ...
+        content: The text.
+        refusal: The text with which the model declined.
+        reasoning_content: The text that the model thought aloud.
+        tool_calls: The calls that it asks for.
+        extra: The fields that have no name here, such as `tool_call_id`; they are sent as they are.
+    """
 
     role: str = "assistant"
     content: str | None = _text()
@@ -243,7 +302,15 @@ class Message:
 
 @frozen
 class Choice:
-    """One of a completion's answers."""
+    """One of a completion's answers.
+
+    Attributes:
+        index: Its number, from 0.
+        message: What it says.
+        finish_reason: Why it ended: "stop", "length", "tool_calls", "content_filter", ...; None while it goes on.
+        logprobs: The log probabilities of its tokens, where they were asked for.
+        extra: The fields that have no name here, as they came.
+    """
 
     index: int = 0
     message: Message = Factory(Message)
@@ -254,7 +321,19 @@ class Choice:
 
 @frozen
 class Completion:
-    """A whole completion, or as much of it as was said so far."""
+    """A whole completion, or as much of it as was said so far.
+
+    Attributes:
+        id: The service's id for it.
+        object: The object's type.
+        created: When it was made, in seconds since 1970.
+        model: The model that spoke.
+        choices: The answers.
+        usage: The tokens that it cost, where the service tells.
+        service_tier: How it was served, where the service tells.
+        system_fingerprint: What it was made with, where the service tells.
+        extra: The fields that have no name here, as they came.
+    """
 
     id: str = ""
     object: str = "chat.completion"

@@ -156,7 +156,11 @@ class RelayReport:
         return "".join(missing.text for missing in self.undelivered)
 
     def raise_for_undelivered(self) -> None:
-        """Raise the first undelivered batch's error, with this report on it, if there is one."""
+        """Raise the first undelivered batch's error, with this report on it, if there is one.
+
+        Raises:
+            BaseException: What the sink raised, or what interrupted it.
+        """
         if self.undelivered:
             error = self.undelivered[0].error
             _errors.attach_report(error, self)

@@ -85,6 +85,9 @@ class FakeGenesys:
 
         Args:
             http: The module.
+
+        Returns:
+            The transport, for its `Client` and its `AsyncClient`.
         """
         return FakeTransport(self._app, self.now, http)
 
@@ -94,6 +97,9 @@ class FakeGenesys:
         Args:
             host: The address to listen on.
             port: The port to listen on; 0 for any that is free.
+
+        Returns:
+            The server, which listens from `start()` on, or inside its `with` block.
         """
         return FakeServer(self._app, self.now, host, port)
 
@@ -102,6 +108,9 @@ class FakeGenesys:
 
         Args:
             base_url: The server's `base_url`; in memory any name will do.
+
+        Returns:
+            Arguments for `Client` and `AsyncClient`.
         """
         return {
             "client_id": self._app.client_id,
@@ -117,7 +126,11 @@ class FakeGenesys:
         return self._clock() + self._ahead
 
     def advance(self, seconds: float) -> None:
-        """Move the fake's own time forward: tokens expire, windows of the rate limit pass; nothing sleeps."""
+        """Move the fake's own time forward: tokens expire, windows of the rate limit pass; nothing sleeps.
+
+        Args:
+            seconds: By how much.
+        """
         self._ahead += seconds
 
     # Tokens and limits.
@@ -127,6 +140,9 @@ class FakeGenesys:
 
         Args:
             expires_in: For how many seconds it is good; None for the fake's own `expires_in`.
+
+        Returns:
+            The token.
         """
         with self._app.lock:
             return self._app.book.issue(self.now() + (self._app.expires_in if expires_in is None else expires_in))
@@ -169,7 +185,14 @@ class FakeGenesys:
             return list(self._app.diary)
 
     def requests(self, path: str | None = None) -> list[Entry]:
-        """Return the diary's entries of one path; see also `fake.push.requests` and its like."""
+        """Return the diary's entries of one path; see also `fake.push.requests` and its like.
+
+        Args:
+            path: The path; None for all.
+
+        Returns:
+            The entries, in the order of arrival.
+        """
         return [entry for entry in self.diary if path is None or entry.path == path]
 
     @property

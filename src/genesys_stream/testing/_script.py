@@ -50,7 +50,11 @@ class Script:
         self._always: Scripted = Handle()
 
     def queue(self, *scripted: Scripted, times: int | None = 1) -> None:
-        """Queue values of the vocabulary, each for `times` requests.
+        """Queue values of the vocabulary.
+
+        Args:
+            *scripted: What to answer, one after the other.
+            times: For how many requests each; None for always, of which there can be one.
 
         Raises:
             ValueError: `times` is below 1.
@@ -176,11 +180,20 @@ class Script:
         self.queue(Answer(before=(Drop(reset),)), times=times)
 
     def refuse(self, *, times: int | None = 1) -> None:
-        """Refuse the connection: `ConnectError` in memory, a reset on a real server (see `FakeServer.refusing`)."""
+        """Refuse the connection: `ConnectError` in memory, a reset on a real server (see `FakeServer.refusing`).
+
+        Args:
+            times: For how many requests; None for always.
+        """
         self.queue(Answer(before=(Refuse(),)), times=times)
 
     def late(self, seconds: float, *, times: int | None = 1) -> None:
-        """Handle the request as ever, and answer `seconds` later."""
+        """Handle the request as ever, and answer later.
+
+        Args:
+            seconds: By how much.
+            times: For how many requests; None for always.
+        """
         self.queue(Handle((seconds,)), times=times)
 
     def lose_answer(self, *, after: float = 0.0, reset: bool = False, times: int | None = 1) -> None:

@@ -38,7 +38,7 @@ class PassThrough:
 
 @define(eq=False)
 class TimeSize:
-    """Send when the first buffered text has waited for `window`, or when `max_bytes` are there: the default.
+    """Send when the first buffered text has waited for `window`, or when `max_bytes` are there.
 
     Args:
         window: Seconds from the arrival of the first buffered text; no text waits longer.
