@@ -85,8 +85,16 @@ def find_at_the_door(app: Sphinx, env: BuildEnvironment, node: pending_xref, con
     return env.domains["py"].resolve_xref(env, node["refdoc"], app.builder, kind, public, node, contnode)
 
 
+def leave_builtins_plain(app: Sphinx, doctree: nodes.document) -> None:
+    """Take the link from the type `object`, which would lead to a chunk's field of that name."""
+    for reference in list(doctree.findall(pending_xref)):
+        if reference.get("refdomain") == "py" and reference.get("reftarget") == "object":
+            reference.replace_self(nodes.Text("object"))
+
+
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
+    app.connect("doctree-read", leave_builtins_plain)
     app.connect("missing-reference", find_at_the_door)
     app.connect("autodoc-process-signature", tidy_signatures)
     app.connect("autodoc-process-docstring", hide_arguments, priority=400)  # before napoleon reads them
