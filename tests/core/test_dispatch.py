@@ -230,6 +230,18 @@ class TestTheDefault:
         assert sent[0] == (0.0, "one ")
         assert "".join(text for _, text in sent[1:2]) == "two three four "
 
+    def test_what_goes_with_a_booked_push_says_so(self):
+        """Every batch has the reason for which its text left: what was there first, the window, or the budget."""
+        coalescer, turns = dispatcher(Profile(Rate(1, 1.0), window=0.5), Budget(Ledger(Rate(1, 1.0))))
+        (first,) = coalescer.feed("one ", 0.0)
+        coalescer.feed("two ", 0.1)
+        (second,) = coalescer.tick(0.6)
+        turns.book(0.0, final=True)
+        turns.book(0.6, final=True)
+        (third,) = coalescer.feed("three ", 0.7)
+
+        assert (first.reason, second.reason, third.reason) == ("first", "time", "budget")
+
     def test_a_turn_that_is_given_back_is_waited_for_no_more(self):
         """Text is gathered again."""
         turns = Turns(Budget(Ledger(Rate(1, 1.0))))

@@ -58,7 +58,7 @@ class _Boarding(TimeSize):
     def feed(self, text: str, now: float) -> Sequence[Batch]:
         batches = super().feed(text, now)
         n = self._buffer.settled() if self.waits(now) else 0
-        return [*batches, self._buffer.take(n, "time")] if n else batches
+        return [*batches, self._buffer.take(n, "budget")] if n else batches
 
 
 def dispatcher(profile: Profile | None, account: Account | None) -> tuple[Coalescer, Account | None]:
