@@ -52,6 +52,11 @@ def met(ratio: float, sign: str, bound: float) -> bool:
     return ratio <= bound if sign == "<=" else ratio >= bound
 
 
+def shown(value: float) -> str:
+    """Three digits, and no power of ten."""
+    return f"{value:.3g}" if value < 999.5 else f"{float(f'{value:.3g}'):,.0f}"
+
+
 def markdown(figure: Figure) -> str:
     """A table of who took how long, and one of what is promised."""
     notes = sorted({what for said in figure.notes.values() for what in said})
@@ -61,7 +66,7 @@ def markdown(figure: Figure) -> str:
     lines += ["| --- | ---: | ---: |" + " ---: |" * len(notes)]
     for name, value in figure.bars:
         beside = "".join(f" {figure.notes.get(name, {}).get(note, '')} |" for note in notes)
-        lines.append(f"| {name} | {value:.3g} | {value / first:.2f} |{beside}")
+        lines.append(f"| {name} | {shown(value)} | {value / first:.2f} |{beside}")
     if figure.targets:
         lines += ["", "| ratio | measured | target | |", "| --- | ---: | ---: | --- |"]
     for what, ratio, sign, bound in figure.targets:
@@ -90,7 +95,7 @@ def svg(figure: Figure) -> str:
         colour = "#0b5394" if name.startswith("genesys-stream") else "#b7b7b7"
         lines.append(f'<text x="{LEFT - 10}" y="{y + 15}" text-anchor="end">{escape(name)}</text>')
         lines.append(f'<rect x="{LEFT}" y="{y + 2}" width="{width:.1f}" height="{ROW - 8}" fill="{colour}"/>')
-        lines.append(f'<text x="{LEFT + width + 6:.1f}" y="{y + 15}">{value:.3g}</text>')
+        lines.append(f'<text x="{LEFT + width + 6:.1f}" y="{y + 15}">{shown(value)}</text>')
     return "\n".join([*lines, "</svg>", ""])
 
 
