@@ -92,7 +92,7 @@ if TYPE_CHECKING:
     from ._aio.client import AsyncClient
     from ._aio.completions import AsyncCompletions, AsyncCompletionStream
     from ._aio.push import AsyncPushClient, AsyncPushSink
-    from ._core.artifacts import ArtifactReader, ArtifactScanner
+    from ._core.artifacts import ArtifactReader
     from ._core.assemble import StreamAssembler
     from ._core.coalesce import (
         Adaptive,
@@ -116,6 +116,7 @@ if TYPE_CHECKING:
         switch,
         then,
     )
+    from ._core.json_scanner import ArtifactScanner
 
 __all__ = [
     "ANDROID_BACKGROUND",
@@ -233,7 +234,7 @@ __all__ = [
 
 _LATER = {
     "ArtifactReader": "_core.artifacts",
-    "ArtifactScanner": "_core.artifacts",
+    "ArtifactScanner": "_core.json_scanner",
     "AsyncClient": "_aio.client",
     "AsyncCompletionStream": "_aio.completions",
     "AsyncCompletions": "_aio.completions",

@@ -10,11 +10,9 @@ from typing import Generic, TypeVar
 
 from .._errors import ParseError
 from .._values import Artifact
-from .json_scanner import MAX_BYTES, ArtifactScanner, Found, Mode
+from .json_scanner import MAX_BYTES, ArtifactScanner
 
 T = TypeVar("T")
-
-__all__ = ["MAX_BYTES", "ArtifactReader", "ArtifactScanner", "Found", "Mode"]
 
 
 class ArtifactReader(Generic[T]):

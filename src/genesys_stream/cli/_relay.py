@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,11 +17,13 @@ from .._errors import GenesysStreamError
 from .._values import Delivery, RelayReport, Timeouts, Undelivered
 from ._codes import EPILOG, ExitCode
 from ._failures import Failure, code_of
+from ._json import JsonView
+from ._lines import LinesView
 from ._modest import ModestSink
 from ._options import with_place, with_prompt, with_verbose
 from ._place import Connection, Place, connected, targets_of
 from ._strategies import Overheard, make_coalescer, strategies
-from ._view import Phone, Summary, View, view_for
+from ._view import Phone, Summary, View
 
 _USUAL = TimeSize()
 
@@ -68,7 +72,7 @@ def relay(
     with connected(place) as connection:
         stream = connection.client.completions.stream(**question, timeouts=Timeouts(total=timeout))
         sink = ModestSink(connection.client.push.to(*to, **captions, dry_run=dry_run))
-        with view_for(as_json=as_json) as view:
+        with _view_for(as_json=as_json) as view:
             view.begin(connection.address, to, sandbox=place.sandbox)
             report, failure = _run(
                 lambda: library.relay(
@@ -82,6 +86,17 @@ def relay(
             )
         view.end(Summary(report, stream.timing.first_token, _phone(connection, dry_run=dry_run)))
     _finish(report, failure, stream.request_id)
+
+
+def _view_for(*, as_json: bool) -> View:
+    """Choose the view for whoever reads stdout; a terminal that can move its cursor gets the live one."""
+    if as_json:
+        return JsonView()
+    if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
+        return LinesView()
+    from ._live import LiveView  # with rich, which nobody else needs
+
+    return LiveView()
 
 
 def _run(start: Callable[[], RelayReport]) -> tuple[RelayReport, BaseException | None]:

@@ -1,8 +1,7 @@
-"""What a relay shows while it runs and when it is over; one protocol, and a view for each kind of reader."""
+"""What a relay shows while it runs and when it is over: one protocol, for a view for each kind of reader."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -129,25 +128,3 @@ def _undelivered(report: RelayReport) -> str:
 def _proof(summary: Summary, phone: Phone) -> str:
     text = f"{count(phone.payloads, 'payload')} make {count(len(phone.text), 'character')}"
     return f"{text}: {'exactly what was said' if summary.phone_agrees else 'NOT what was said'}"
-
-
-def view_for(*, as_json: bool) -> View:
-    """Choose the view for whoever reads stdout."""
-    if as_json:
-        from ._json import JsonView
-
-        return JsonView()
-    if on_a_terminal():
-        from ._live import LiveView
-
-        return LiveView()
-    from ._lines import LinesView
-
-    return LinesView()
-
-
-def on_a_terminal() -> bool:
-    """Whether stdout is a terminal that can move its cursor."""
-    import os
-
-    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from attrs import define, evolve, field, validators
 
 from ..._values import Artifact, Batch
-from ..artifacts import ArtifactScanner, Found, Mode
+from ..json_scanner import ArtifactScanner, Found, Mode
 from ..surrogates import SurrogateJoiner
 from ..text import TextBuffer, last_cut, utf8_size
 from ._checks import seconds, whole_characters
