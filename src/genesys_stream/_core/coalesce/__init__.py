@@ -1,4 +1,4 @@
-"""Coalescing: from a delta for every token to a push for every thought; one small file for each family.
+"""Coalescing: which deltas travel together; one small file for each family of strategies.
 
 The families are imported when they are first asked for.
 """
