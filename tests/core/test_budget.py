@@ -63,12 +63,22 @@ class TestTokenBucket:
     def test_a_refund_is_as_if_nothing_had_been_booked(self) -> None:
         """What is given back can be spent at once."""
         bucket = TokenBucket(Rate(1, 0.1))
-        bucket.book(bucket.earliest(0.0))
+        before = bucket.book(bucket.earliest(0.0))
         assert bucket.earliest(0.0) == pytest.approx(10.0)
 
-        bucket.refund()
+        bucket.refund(0.0, before)
 
         assert bucket.earliest(0.0) == 0.0
+
+    def test_a_refund_of_a_turn_that_others_stand_behind_moves_nobody(self) -> None:
+        """A place in the middle cannot be given away again without two pushes in the place of the last one."""
+        bucket = TokenBucket(Rate(1, 0.1))
+        before = bucket.book(bucket.earliest(0.0))
+        bucket.book(bucket.earliest(0.0))
+
+        bucket.refund(0.0, before)
+
+        assert bucket.earliest(0.0) == pytest.approx(20.0)
 
     def test_an_emptied_bucket_has_no_burst_afterwards(self) -> None:
         """After a 429 pushes go out one at a time."""
@@ -195,6 +205,24 @@ class TestDesk:
 
         assert Budget(ledger).book(0.0, final=True) >= 7.0
 
+    def test_turns_from_before_a_rate_limit_are_worth_nothing(self) -> None:
+        """A relay whose turn comes while another's Retry-After lasts does not run into the same 429."""
+        ledger = Ledger(Rate(2, 0.5))
+        told, waiting = (Desk(PassThrough(), stream_id="s", retry=RETRY, budget=Budget(ledger)) for _ in range(2))
+        told.arrive("one", 0.0)
+        batch = told.take(0.0)
+        assert batch is not None
+        waiting.arrive("two", 0.0)
+        assert waiting.take(0.0) is None
+        assert waiting.due == pytest.approx(2.0)
+        told.failed(batch, RateLimited("slow down", status=429, retry_after=30.0), 0.1)
+
+        assert waiting.take(2.0) is None
+
+        assert waiting.due is not None
+        assert waiting.due >= 30.1
+        assert waiting.take(waiting.due) is not None
+
     def test_another_failure_leaves_the_budget_alone(self) -> None:
         """A service that is down says nothing about rates."""
         ledger = Ledger(Rate(10, 10.0))
@@ -205,6 +233,52 @@ class TestDesk:
         desk.failed(batch, ServiceUnavailable("down", status=503), 0.0)
 
         assert Budget(ledger).book(0.0, final=True) == 0.0
+
+    @given(
+        st.builds(Rate, st.integers(1, 4), st.floats(0.1, 5)) | st.none(),
+        st.builds(Rate, st.integers(1, 4), st.floats(0.1, 5)) | st.none(),
+        st.lists(st.tuples(st.floats(0, 3), st.floats(0, 9), st.sampled_from("ab")), min_size=1, max_size=12),
+        st.floats(0.1, 60),
+    )
+    def test_streams_that_end_while_they_wait_for_their_turns_keep_the_rates(
+        self, credential: Rate | None, device: Rate | None, streams: list[tuple[float, float, str]], span: float
+    ) -> None:
+        """A final push comes forward by one place at the most, whoever else stands in the queue."""
+        ledger = Ledger(credential)
+        desks = [
+            Desk(PassThrough(), stream_id="s", retry=RETRY, budget=Budget(ledger, [phone], device))
+            for _, _, phone in streams
+        ]
+        sent: list[tuple[float, str]] = []
+
+        def run_until(now: float) -> None:
+            while (at := min(desk.due if desk.due is not None else now + 1 for desk in desks)) <= now:
+                for desk, (_, _, phone) in zip(desks, streams, strict=True):
+                    if desk.due is not None and desk.due <= at:
+                        batch = desk.take(max(at, clock))
+                        if batch is not None:
+                            sent.append((max(at, clock), phone))
+                            desk.delivered(batch, None, max(at, clock))
+
+        clock = 0.0
+        events = [
+            (at, desk, ended)
+            for desk, (at, lasts, _) in zip(desks, streams, strict=True)
+            for at, ended in ((at, False), (at + lasts / 2, False), (at + lasts, True))
+        ]
+        for at, desk, ended in sorted(events, key=lambda event: event[0]):
+            run_until(at)
+            clock = at
+            desk.end("complete", at) if ended else desk.arrive("text ", at)
+        run_until(1e6)
+
+        assert all(desk.done for desk in desks)
+        for rate, times in [
+            (credential, [at for at, _ in sent]),
+            *((device, [at for at, to in sent if to == phone]) for phone in "ab"),
+        ]:
+            if rate is not None and times:
+                assert most_in_any_span(times, span) <= rate.burst + span * rate.per_second + 1e-6
 
     def test_a_turn_that_is_not_needed_any_more_is_given_back(self) -> None:
         """A relay that gives up leaves its place to the others."""

@@ -4,7 +4,9 @@ A token bucket of `burst` tokens that fills with `per_second` lets at most `burs
 in any span of time, wherever the span begins; it is kept as the one number of the generic cell rate algorithm (ITU-T
 I.371): the time at which the bucket would be full again.
 Pushes are booked ahead: whoever finds the bucket empty is given the time of its turn, so that relays that share a
-bucket take turns, and nobody has to ask again.
+bucket take turns.
+A turn changes in two cases only: a push that has become the last of its stream may use the token that is kept for it,
+and after a 429 the turns that were given before are worth nothing.
 """
 
 from __future__ import annotations
@@ -94,6 +96,7 @@ class TokenBucket:
         self.rate = rate
         self._interval = 1.0 / rate.per_second
         self._full_at = float("-inf")
+        self.shut_until = float("-inf")
 
     def earliest(self, now: float, *, reserve: int = 0) -> float:
         """When a push may go out, in the clock's seconds, `now` at the earliest.
@@ -102,24 +105,47 @@ class TokenBucket:
             now: The clock's time.
             reserve: How many tokens must be left in the bucket, for pushes that are worth more.
         """
-        spare = max(0, self.rate.burst - 1 - reserve)
-        return max(now, self._full_at - spare * self._interval)
+        return max(now, self._conforming(self._full_at, reserve))
 
-    def book(self, at: float) -> None:
-        """Spend a token at a time that `earliest` named."""
-        self._full_at = max(self._full_at, at) + self._interval
+    def _conforming(self, full_at: float, reserve: int) -> float:
+        return full_at - max(0, self.rate.burst - 1 - reserve) * self._interval
+
+    def book(self, at: float) -> float:
+        """Spend a token at a time that `earliest` named.
+
+        Returns:
+            What the bucket was before, for `earliest_of` and `refund`.
+        """
+        before = self._full_at
+        self._full_at = max(before, at) + self._interval
+        return before
+
+    def earliest_of(self, before: float) -> float:
+        """When a push that is booked may go out if it uses the reserve, in the clock's seconds.
+
+        Args:
+            before: What `book` returned.
+        """
+        return max(self.shut_until, self._conforming(before, 0))
 
     def is_full(self, now: float) -> bool:
         """Whether nothing is left of what was spent."""
         return self._full_at <= now
 
-    def refund(self) -> None:
-        """Give back a token that was booked and not needed."""
-        self._full_at -= self._interval
+    def refund(self, at: float, before: float) -> None:
+        """Give back a token that was booked and not needed, unless others count on its having been spent.
+
+        Args:
+            at: For when it was booked.
+            before: What `book` returned.
+        """
+        if self._full_at == max(before, at) + self._interval:
+            self._full_at = before
 
     def empty_until(self, until: float) -> None:
         """Let nothing through before `until`, and no burst then: the service says that its own account is empty."""
         self._full_at = max(self._full_at, until + (self.rate.burst - 1) * self._interval)
+        self.shut_until = max(self.shut_until, until)
 
 
 class Ledger:
@@ -171,7 +197,8 @@ class Budget:
         self._ledger = ledger
         self._targets = tuple(targets)
         self._device = device
-        self._booked: list[TokenBucket] = []
+        self._booked: list[tuple[TokenBucket, float]] = []
+        self._turn = float("-inf")
 
     def book(self, now: float, *, final: bool) -> float:
         """Book a push.
@@ -183,20 +210,36 @@ class Budget:
         Returns:
             When it may go out.
         """
-        self._booked = self._ledger.buckets(self._targets, self._device, now)
+        buckets = self._ledger.buckets(self._targets, self._device, now)
         reserve = 0 if final else 1
-        at = max((bucket.earliest(now, reserve=reserve) for bucket in self._booked), default=now)
-        for bucket in self._booked:
-            bucket.book(at)
-        return at
+        self._turn = max((bucket.earliest(now, reserve=reserve) for bucket in buckets), default=now)
+        self._booked = [(bucket, bucket.book(self._turn)) for bucket in buckets]
+        return self._turn
+
+    def turn(self, now: float, *, final: bool) -> float:
+        """Look again at the last booking, which was not used yet.
+
+        Args:
+            now: The clock's time.
+            final: Whether it has become the last one.
+
+        Returns:
+            When it may go out, as things are now.
+        """
+        if any(bucket.shut_until > self._turn for bucket, _ in self._booked):
+            return self.book(now, final=final)
+        if final:
+            soonest = (bucket.earliest_of(before) for bucket, before in self._booked)
+            self._turn = min(self._turn, max([now, *soonest]))
+        return self._turn
 
     def refund(self) -> None:
         """Give back the last booking, which was not used."""
-        for bucket in self._booked:
-            bucket.refund()
+        for bucket, before in self._booked:
+            bucket.refund(self._turn, before)
         self._booked = []
 
     def empty_until(self, until: float) -> None:
         """Take note of a 429 after the last booking: nothing more goes out before `until`."""
-        for bucket in self._booked:
+        for bucket, _ in self._booked:
             bucket.empty_until(until)

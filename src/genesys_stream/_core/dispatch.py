@@ -35,6 +35,11 @@ class Turns:
         self._turn = self._account.book(now, final=final)
         return self._turn
 
+    def turn(self, now: float, *, final: bool) -> float:
+        """Look again at the last booking; returns when it may go out, as things are now."""
+        self._turn = self._account.turn(now, final=final)
+        return self._turn
+
     def refund(self) -> None:
         """Give back a booking that was not used."""
         self._turn = -math.inf

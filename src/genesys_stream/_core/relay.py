@@ -40,6 +40,10 @@ class Account(Protocol):
         """Book a push; returns when it may go out."""
         ...
 
+    def turn(self, now: float, *, final: bool) -> float:
+        """Look again at the last booking, which was not used yet; returns when it may go out, as things are now."""
+        ...
+
     def refund(self) -> None:
         """Give back a booking that was not used."""
         ...
@@ -261,7 +265,8 @@ class Desk:
         self._closed_at = now
         self._closing = Batch("", "final", now, now, 0, state=state, finish_reason=finish_reason)
         self._failures = 0  # the end has all of the patience
-        self._give_back_turn()  # it pays from the reserve
+        if self._budget is not None and self._turn is not None:
+            self._turn = self._budget.turn(now, final=True)
         self._lose_patience(now)
 
     @property
@@ -331,6 +336,9 @@ class Desk:
         if self._turn is None:
             self._booked_at = now
             self._turn = self._budget.book(now, final=self._closing is not None)
+        elif now >= self._turn:
+            # Others may have met a rate limit since it was booked.
+            self._turn = self._budget.turn(now, final=self._closing is not None)
         if now < self._turn:
             return False
         self._paced_seconds += self._turn - self._booked_at

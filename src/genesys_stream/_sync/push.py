@@ -225,6 +225,10 @@ class _Shared:
         with self._lock:
             return self._budget.book(now, final=final)
 
+    def turn(self, now: float, *, final: bool) -> float:
+        with self._lock:
+            return self._budget.turn(now, final=final)
+
     def refund(self) -> None:
         with self._lock:
             self._budget.refund()
