@@ -198,7 +198,18 @@ class UnsupportedMediaType(StatusError):
 
 
 class RateLimited(StatusError):
-    """429: a rate limit was exceeded; `retry_after` says for how long, `limit` which one."""
+    """429: a rate limit was exceeded; `retry_after` says for how long, `limit` which one, `scope` whose."""
+
+    @property
+    def scope(self) -> str:
+        """Whose limit it is, as far as the answer says: "device", "credential", or "" where it does not say.
+
+        A limit that the answer names (in `limit`, or in `details` as FCM's QuotaFailure does) is the credential's,
+        unless the answer speaks of a device.
+        """
+        if "device" in f"{self.code} {self.message} {self.limit} {self.details}".lower():
+            return "device"
+        return "credential" if self.limit or self.details else ""
 
 
 class ServerError(StatusError):

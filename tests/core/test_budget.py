@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -204,6 +206,41 @@ class TestDesk:
         desk.failed(batch, RateLimited("slow down", status=429, retry_after=7.0), 0.0)
 
         assert Budget(ledger).book(0.0, final=True) >= 7.0
+
+    @pytest.mark.parametrize(
+        ("facts", "same_phone", "another_phone"),
+        [
+            ({}, 7.0, 7.0),
+            ({"limit": {"key": "client.credentials.token.rate.per.minute"}}, 7.0, 7.0),
+            ({"limit": {"namespace": "push.device", "key": "rate.per.minute"}}, 7.0, 0.0),
+            ({"details": ({"violations": [{"subject": "device:fcm"}]},)}, 7.0, 0.0),
+        ],
+        ids=["unknown", "credential", "device", "FCM"],
+    )
+    def test_a_rate_limit_reaches_as_far_as_its_scope(
+        self, facts: dict[str, Any], same_phone: float, another_phone: float
+    ) -> None:
+        """What one device cannot bear holds nobody else; what the credential may not do holds everybody."""
+        ledger, device = Ledger(Rate(10, 10.0)), Rate(10, 10.0)
+        desk = Desk(PassThrough(), stream_id="s", retry=RETRY, budget=Budget(ledger, ["phone"], device))
+        desk.arrive("one", 0.0)
+        batch = desk.take(0.0)
+        assert batch is not None
+        desk.failed(batch, RateLimited("slow down", status=429, retry_after=7.0, **facts), 0.0)
+
+        assert Budget(ledger, ["another"], device).book(0.0, final=True) == another_phone
+        assert Budget(ledger, ["phone"], device).book(0.0, final=True) >= same_phone
+
+    def test_a_credential_s_limit_leaves_the_device_its_burst(self) -> None:
+        """Which bucket is empty is known where the answer names the limit."""
+        ledger, device = Ledger(Rate(10, 10.0)), Rate(10, 10.0)
+        budget = Budget(ledger, ["phone"], device)
+        budget.book(0.0, final=False)
+        budget.empty_until(7.0, "credential")
+
+        _, phone = ledger.buckets(["phone"], device, 0.0)
+
+        assert phone.earliest(0.0) == 0.0
 
     def test_turns_from_before_a_rate_limit_are_worth_nothing(self) -> None:
         """A relay whose turn comes while another's Retry-After lasts does not run into the same 429."""

@@ -250,7 +250,7 @@ class TestTheDefault:
         assert turns.wait(0.5)
 
         turns.refund()
-        turns.empty_until(9.0)
+        turns.empty_until(9.0, "")
 
         assert not turns.wait(0.5)
         assert turns.book(0.5, final=True) == 1.0

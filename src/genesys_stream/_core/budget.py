@@ -156,7 +156,7 @@ class Ledger:
     """
 
     def __init__(self, credential: Rate | None = None) -> None:
-        self._credential = None if credential is None else TokenBucket(credential)
+        self.credential = None if credential is None else TokenBucket(credential)
         self._devices: dict[tuple[str, Rate], TokenBucket] = {}
         self._sweep_at = _SWEEP
 
@@ -168,7 +168,7 @@ class Ledger:
             device: The rate of each of these devices; None when it has no limit.
             now: The clock's time.
         """
-        found = [] if self._credential is None else [self._credential]
+        found = [] if self.credential is None else [self.credential]
         if device is not None:
             self._sweep(now)
             found += [self._devices.setdefault((target, device), TokenBucket(device)) for target in targets]
@@ -239,7 +239,13 @@ class Budget:
             bucket.refund(self._turn, before)
         self._booked = []
 
-    def empty_until(self, until: float) -> None:
-        """Take note of a 429 after the last booking: nothing more goes out before `until`."""
+    def empty_until(self, until: float, scope: str) -> None:
+        """Take note of a 429 after the last booking: nothing more goes out before `until`.
+
+        Args:
+            until: The clock's time.
+            scope: Whose limit was exceeded: "device", "credential", or "" where nobody knows, which may be either.
+        """
         for bucket, _ in self._booked:
-            bucket.empty_until(until)
+            if scope in {"", "credential" if bucket is self._ledger.credential else "device"}:
+                bucket.empty_until(until)

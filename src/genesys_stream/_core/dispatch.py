@@ -45,9 +45,9 @@ class Turns:
         self._turn = -math.inf
         self._account.refund()
 
-    def empty_until(self, until: float) -> None:
-        """Let nothing out before `until`."""
-        self._account.empty_until(until)
+    def empty_until(self, until: float, scope: str) -> None:
+        """Let nothing out before `until`, as far as the scope of the limit goes."""
+        self._account.empty_until(until, scope)
 
     def wait(self, now: float) -> bool:
         """Whether a push waits for its turn."""

@@ -48,8 +48,8 @@ class Account(Protocol):
         """Give back a booking that was not used."""
         ...
 
-    def empty_until(self, until: float) -> None:
-        """Let nothing out before `until`."""
+    def empty_until(self, until: float, scope: str) -> None:
+        """Let nothing out before `until`, as far as the scope of the limit goes; see `RateLimited.scope`."""
         ...
 
 
@@ -433,7 +433,7 @@ class Desk:
         self._failures += not isinstance(error, _errors.RateLimited)
         self._asked = max(0.0, error.retry_after or 0.0)
         if self._budget is not None and isinstance(error, _errors.RateLimited):
-            self._budget.empty_until(now + self._asked)
+            self._budget.empty_until(now + self._asked, error.scope)
         self._hold_since = now
         self._hold_until = now + self._asked + self._retry.jitter(next(self._bounds))
         self._tell(error, now)

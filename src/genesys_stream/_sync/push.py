@@ -233,6 +233,6 @@ class _Shared:
         with self._lock:
             self._budget.refund()
 
-    def empty_until(self, until: float) -> None:
+    def empty_until(self, until: float, scope: str) -> None:
         with self._lock:
-            self._budget.empty_until(until)
+            self._budget.empty_until(until, scope)
