@@ -302,6 +302,8 @@ class Strange:
             return -1.0
         if self.mischief and self.mischief[0] == "due is no time":
             return "soon"
+        if self.mischief and self.mischief[0] == "due is not a number":
+            return float("nan")
         if self.mischief and self.mischief[0] == "due raises":
             raise RuntimeError
         return self.inner.due
@@ -341,7 +343,7 @@ class Strange:
 
 MISCHIEF = [
     *("nothing", "raise", "none", "drop", "empty", "invent", "strings", "repeat", "half, then raise"),
-    *("due is past", "due is no time", "due raises"),
+    *("due is past", "due is no time", "due is not a number", "due raises"),
 ]
 
 
@@ -795,7 +797,7 @@ class TestStrategies:
         "mischief",
         [
             *(["raise"], ["none"], ["invent"], ["strings"], ["repeat"], ["half, then raise"]),
-            *(["nothing", "due raises"], ["nothing", "due is no time"]),
+            *(["nothing", "due raises"], ["nothing", "due is no time"], ["nothing", "due is not a number"]),
         ],
         ids=lambda mischief: mischief[-1],
     )
@@ -883,6 +885,46 @@ class TestTooLarge:
         assert [batch.text for batch in taken] == ["ab", "cd", "ef", "gh"]
         assert [batch.seq for batch in taken] == [1, 2, 3, 4]
         assert taken[-1].final
+
+    def test_characters_of_several_code_points_stay_whole(self):
+        """A reader sees no cut, as with any other limit."""
+        family = "👩\u200d👩\u200d👧"
+        desk = a_desk()
+        desk.arrive(family * 5, 0.0)
+        desk.end("complete", 0.0)
+        taken = []
+        while not desk.done:
+            batch = desk.take(1.0)
+            if len(batch.text.encode()) > 40:
+                desk.failed(batch, status(_errors.PayloadTooLarge, 413), 1.0)
+            else:
+                taken.append(batch.text)
+                desk.delivered(batch, None, 1.0)
+
+        assert taken == [family * 2, family * 2, family]
+
+    @pytest.mark.parametrize("mode", ["tail", "snapshot"])
+    def test_what_is_repeated_gives_way_first(self, mode):
+        """A payload is filled up with the text before it, so that a smaller piece of new text alone is no smaller."""
+        envelope = Envelope(["phone"], mode=mode)
+        desk = Desk(PassThrough(), stream_id="s", retry=Retry(), fit=envelope.fit, history=envelope.history)
+        screen, refused = StreamAssembler(), 0
+        words = [f"word {number}, " for number in range(300)]
+        for now, word in enumerate(words):
+            desk.arrive(word, float(now))
+            if word == words[-1]:
+                desk.end("complete", float(now))
+            while (batch := desk.take(float(now))) is not None:
+                if len(envelope.encode(batch)) > 900:
+                    refused += 1
+                    assert desk.failed(batch, status(_errors.PayloadTooLarge, 413), float(now)) is None
+                else:
+                    screen.receive(envelope.payload(batch))
+                    desk.delivered(batch, None, float(now))
+
+        assert screen.complete
+        assert screen.text == "".join(words)
+        assert refused < 5
 
     def test_a_single_character_cannot_be_cut(self):
         """What is refused at its smallest is listed, and the rest goes on."""

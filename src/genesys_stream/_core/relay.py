@@ -15,6 +15,7 @@ end the report has the strategy's error.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
@@ -30,7 +31,7 @@ from .accumulate import CompletionAccumulator
 from .coalesce import Coalescer
 from .conversation import Retry
 from .surrogates import SurrogateJoiner
-from .text import utf8_size
+from .text import last_cut, prefix_length, suffix_within, utf8_size
 
 
 class Account(Protocol):
@@ -107,6 +108,13 @@ def lost_in_hand() -> _errors.AmbiguousDelivery:
     return _errors.AmbiguousDelivery("the delivery was interrupted; it may have been delivered")
 
 
+def _a_time(due: float) -> float:
+    due = float(due)
+    if math.isnan(due):
+        raise _errors.InvalidArgument("the coalescer", "must be due at some time, or None, not at NaN")
+    return due
+
+
 def _all_of(batch: Batch) -> int:
     return len(batch.text)
 
@@ -143,7 +151,7 @@ class Desk:
         self._fit = fit
         self._history = history
         self._before = ""
-        self._most: int | None = None
+        self._most: int | None = None  # UTF-8 bytes of a batch and what it repeats, once one was too large
         self._budget = budget
         self._turn: float | None = None
         self._booked_at = 0.0
@@ -216,7 +224,7 @@ class Desk:
             try:
                 self._accept(ask(self._coalescer))
                 due = self._coalescer.due
-                self._tick_at = None if due is None or self._closing is not None else float(due)
+                self._tick_at = None if due is None or self._closing is not None else _a_time(due)
             except Exception as error:  # noqa: BLE001 - it may be anybody's coalescer
                 self._mistake = error
         if self._mistake is not None:
@@ -383,7 +391,9 @@ class Desk:
     def _room(self, batch: Batch) -> int:
         """How many characters of a batch's text the sink takes at once: what it says, and what it has taken."""
         fits = len(batch.text) if self._fit is None else max(0, self._fit(batch))
-        return fits if self._most is None else min(fits, self._most)
+        if self._most is None or (n := prefix_length(batch.text, self._most)) >= fits:
+            return fits
+        return last_cut(batch.text[: n + 1], n) or n
 
     def _cut(self, whole: Batch, count: int) -> Batch:
         text, rest = whole.text[:count], whole.text[count:]
@@ -393,7 +403,11 @@ class Desk:
             artifacts = tuple(artifact for artifact in whole.artifacts if artifact.end <= end)
             later = whole.artifacts[len(artifacts) :]
             self._ready = [Batch(rest, whole.reason, whole.first_at, whole.last_at, 0, later)]
-        return evolve(whole, text=text, artifacts=artifacts, crc=zlib.crc32(text.encode(), self._crc))
+        before = whole.before
+        if self._most is not None:
+            before = suffix_within(before, max(0, self._most - utf8_size(text)))
+        crc = zlib.crc32(text.encode(), self._crc)
+        return evolve(whole, text=text, artifacts=artifacts, before=before, crc=crc)
 
     def delivered(self, batch: Batch, receipt: object, now: float) -> Delivery:
         """Take note that the sink took the batch."""
@@ -406,8 +420,9 @@ class Desk:
 
     def failed(self, batch: Batch, error: BaseException, now: float) -> Undelivered | None:
         """Take note that the sink failed; returns the loss, if the batch is not tried again."""
-        if isinstance(error, _errors.PayloadTooLarge) and len(batch.text) > 1 and not self._frozen:
-            self._most = len(batch.text) // 2
+        smaller = len(batch.text) > 1 or batch.before
+        if isinstance(error, _errors.PayloadTooLarge) and smaller and not self._frozen:
+            self._most = (utf8_size(batch.before) + utf8_size(batch.text)) // 2
             self._in_hand, self._tries = None, 0
             self._ready = [batch, *self._ready]
             self._tell(error, now)

@@ -61,6 +61,11 @@ def prefix_length(text: str, max_bytes: int) -> int:
     return len(text) if text.isascii() else len(text.encode()[:max_bytes].decode(errors="ignore"))
 
 
+def suffix_within(text: str, max_bytes: int) -> str:
+    """Cut from the end of text what has at most `max_bytes` UTF-8 bytes."""
+    return text.encode()[-max_bytes:].decode(errors="ignore") if max_bytes else ""
+
+
 def last_cut(text: str, n: int) -> int:
     """Find the last place, at most `n`, where text may be cut whatever follows it.
 
