@@ -20,6 +20,7 @@ import argparse
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from html import escape
+from itertools import chain, repeat
 from pathlib import Path
 
 from attrs import frozen
@@ -46,10 +47,15 @@ from genesys_stream import (
     Pattern,
     Profile,
     Rate,
+    RateBudget,
     Schedule,
     Sentence,
     TimeSize,
     Word,
+    any_of,
+    bounded,
+    switch,
+    then,
 )
 from genesys_stream._core.budget import Budget, Ledger
 from genesys_stream._core.dispatch import dispatcher
@@ -63,6 +69,7 @@ STRATEGIES: dict[str, Callable[[], Coalescer]] = {
     "TimeSize": TimeSize,
     "Adaptive": Adaptive,
     "ImmediateFirst": lambda: ImmediateFirst(TimeSize(0.5, 500)),
+    "RateBudget": partial(RateBudget, Rate(4, 1.0)),
     "Idle": Idle,
     "Sentence": Sentence,
     "Line": WholeLine,
@@ -73,7 +80,16 @@ STRATEGIES: dict[str, Callable[[], Coalescer]] = {
     "Schedule": Schedule,
     "Milestones": partial(Milestones, 1, 500, 2000),
     "FinalOnly": FinalOnly,
+    "any_of": lambda: any_of(WholeLine(), TimeSize(1.0)),
+    "bounded": lambda: bounded(Sentence(), max_latency=1.0, min_interval=0.6),
+    "then": lambda: then(TimeSize(), 5, Schedule([2.0])),
+    "switch": lambda: switch(partial(next, _watched(300)), watched=TimeSize(), away=FinalOnly()),
 }
+
+
+def _watched(deltas: int) -> Iterator[str]:
+    """For so many deltas somebody looks at the phone, then nobody does."""
+    return chain(repeat("watched", deltas), repeat("away"))
 
 
 @frozen

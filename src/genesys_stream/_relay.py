@@ -30,8 +30,7 @@ class Sink(Protocol):
     A sink may also have
     a method `fit(batch) -> int`, which says how many characters of a batch's text it can take at once;
     a number `history` of characters of the text before it that each batch should bring along;
-    a `budget` that each batch is booked from, by its methods `book(now, final=...)`, which returns when the batch may
-    go out, `refund()` and `empty_until(until)`;
+    a `budget`, from which each push is booked ahead, as that of `client.push.to(...)`;
     and a `profile`, a `Profile` that says how to gather text where `relay` is not told.
     """
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from tests.core.virtual import run
 from tests.strategies import deltas
 
+from genesys_stream._core.budget import Rate
 from genesys_stream._core.coalesce import (
     Adaptive,
     Coalescer,
@@ -26,6 +27,7 @@ from genesys_stream._core.coalesce import (
     Paragraph,
     PassThrough,
     Pattern,
+    RateBudget,
     Schedule,
     Sentence,
     TimeSize,
@@ -79,6 +81,7 @@ CASES = [
     Case("FinalOnly", FinalOnly, fixed=True),
     Case("Adaptive", Adaptive, latency=0.25, max_bytes=3000),
     Case("Adaptive small", partial(Adaptive, 0.3, 0.1, 0.5, 9), latency=0.3, max_bytes=9),
+    Case("RateBudget", lambda: RateBudget(Rate(3, 2.0), Rate(9, 0.5)), grace=0, repeats=False),
     Case("InFlight", InFlight, latency=1, grace=0),
     Case("JsonArtifact value", partial(JsonArtifact, "value"), max_bytes=2**18),
     Case("JsonArtifact element", partial(JsonArtifact, "element", max_latency=0.3, max_bytes=9), 0.3, max_bytes=9),
@@ -318,6 +321,21 @@ def test_a_schedule_grows():
         assert times[:5] == [0.1, 0.4, 1.4, 2.4, 3.4]
 
 
+def test_a_rate_budget_takes_all_that_waits_and_keeps_one_push_for_the_end():
+    """No span of time sees more than its rates let through, over streams that follow each other, too."""
+    strategy = RateBudget(Rate(2, 1.0), Rate(3, 0.5))
+    said = [("a", 0.0), ("b", 0.1), ("c", 0.2), ("d", 1.5), ("e", 1.6)]
+    result = run(strategy, said)
+
+    assert [(sent.at, sent.batch.text, sent.batch.reason) for sent in result.sent] == [
+        (0.0, "a", "budget"),
+        (1.0, "bc", "budget"),
+        (1.6, "de", "final"),
+    ]
+    assert [sent.at for sent in run(strategy, [("f", 1.7)], end=9.0).sent] == [pytest.approx(4.0)]
+    assert repr(strategy) == "RateBudget(Rate(burst=2, per_second=1.0), Rate(burst=3, per_second=0.5))"
+
+
 def test_milestones():
     """At the first text, at each mark, and at the end; a delta that passes two marks is one batch."""
     result = run(Milestones(1, 10, 12), [("abc", 0), ("defg", 1), ("hijklmn", 2), ("op", 3)])
@@ -456,6 +474,8 @@ def test_a_members_mistake_loses_no_text():
         (lambda: Schedule([]), "intervals"),
         (lambda: Schedule(0.2), "intervals"),
         (lambda: Schedule([0.2, "x"]), "intervals"),
+        (RateBudget, "rates"),
+        (lambda: RateBudget(Rate(2, 1.0), 3), r"rates\[1\]"),
         (lambda: Milestones(0), "marks"),
         (lambda: Milestones(True), "marks"),
         (lambda: Adaptive("0.25"), "initial"),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._markup import Line, MarkdownBlock, Paragraph
     from ._pattern import Pattern
     from ._prose import Sentence, Word
+    from ._rate import RateBudget
     from ._sparse import FinalOnly, Milestones, Schedule
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Paragraph",
     "PassThrough",
     "Pattern",
+    "RateBudget",
     "Schedule",
     "Sentence",
     "TimeSize",
@@ -59,6 +61,7 @@ _ROOMS = {
     "Paragraph": "_markup",
     "PassThrough": "_basic",
     "Pattern": "_pattern",
+    "RateBudget": "_rate",
     "Schedule": "_sparse",
     "Sentence": "_prose",
     "TimeSize": "_basic",
