@@ -54,6 +54,16 @@ def test_the_final_payload_says_how_it_ended():
     assert data.keys() <= RESERVED
 
 
+def test_only_the_end_may_ring():
+    """The pieces of a growing answer can go in silence; they have their text all the same."""
+    envelope = Envelope(["a"], title="Your answer", alert="final")
+    piece, end = envelope.payload(BATCH), envelope.payload(evolve(BATCH, state="complete", total=14))
+
+    assert (piece["title"], piece["body"]) == ("", "")
+    assert piece["data"]["llm_response"] == "Go concurrency"
+    assert (end["title"], end["body"]) == ("Your answer", "Received 14 characters")
+
+
 def test_the_callers_words_and_keys_go_along():
     """A title and a body may be made for each batch, and keys of one's own are merged in."""
     envelope = Envelope(["a"], title=lambda b: f"No. {b.seq}", body="Answer", data={"conversation": "c-1"})
@@ -89,6 +99,7 @@ def test_bytes_are_raw_utf8():
         ({"data": {"seq": "1"}}, r"data\['seq'\] is set by this library"),
         ({"ref": None}, "ref must be a string"),
         ({"mode": "cumulative"}, "mode must be 'delta'"),
+        ({"alert": True}, "alert must be 'all' or 'final'"),
         ({"max_payload_bytes": 0}, "max_payload_bytes must be a number of bytes"),
         ({"max_payload_bytes": True}, "max_payload_bytes must be"),
     ],

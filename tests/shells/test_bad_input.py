@@ -193,6 +193,7 @@ NAMED = [
     ("window", lambda: TimeSize(10**400)),
     ("profile", lambda: CLIENT.push.to("device", profile="android")),
     ("mode", lambda: CLIENT.push.to("device", mode=[])),
+    ("alert", lambda: CLIENT.push.to("device", alert="never")),
     ("content", lambda: CLIENT.push.send_payload("{}")),
     ("raw", lambda: CompletionChunk(None)),
     ("chunk", lambda: CompletionAccumulator().add({"choices": []})),

@@ -487,7 +487,7 @@ def more_strategies() -> list[Coalescer]:
 def budgets(client: Client) -> None:
     profile = Profile(Rate(10, 0.5), window=2.0)
     for chosen in (profile, ANDROID_FOREGROUND, ANDROID_BACKGROUND, APNS_ALERT, APNS_BACKGROUND, LIVE_ACTIVITY, None):
-        client.push.to("device", profile=chosen, mode="snapshot")
+        client.push.to("device", profile=chosen, mode="snapshot", alert="final")
     assert_type(GENESYS, Rate)
 
 

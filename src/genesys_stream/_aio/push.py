@@ -170,6 +170,7 @@ class AsyncPushClient:
         data: Mapping[str, str] | None = None,
         ref: str = "",
         mode: Literal["delta", "tail", "snapshot"] = "delta",
+        alert: Literal["all", "final"] = "all",
         max_payload_bytes: int = MAX_PAYLOAD_BYTES,
         profile: Profile | None = ANDROID_FOREGROUND,
         dry_run: bool = False,
@@ -184,6 +185,8 @@ class AsyncPushClient:
             ref: Where the receiver can fetch the whole text, an id or a URL; the final payload carries it.
             mode: What the payloads hold: "delta", the new text alone; "tail", the end of the text before it as well; or
                 "snapshot", all of the text before it, as far as it fits.
+            alert: Which payloads have a title and a body: "all", or the "final" one alone, so that a phone is sent the
+                others in silence.
             max_payload_bytes: The limit for one encoded payload, in bytes.
             profile: What the devices bear, such as `APNS_ALERT`; None for no limit but the credential's.
             dry_run: Whether to do everything but send.
@@ -201,6 +204,7 @@ class AsyncPushClient:
             data=data or {},
             ref=ref,
             mode=mode,
+            alert=alert,
             max_payload_bytes=max_payload_bytes,
         )
         check_kind("profile", profile, Profile, optional=True)

@@ -147,6 +147,11 @@ def _check_mode(_: object, attribute: Any, value: object) -> None:
         raise InvalidArgument(attribute.name, f"must be 'delta', 'tail' or 'snapshot', not {shown(value)}")
 
 
+def _check_alert(_: object, attribute: Any, value: object) -> None:
+    if not isinstance(value, str) or value not in {"all", "final"}:
+        raise InvalidArgument(attribute.name, f"must be 'all' or 'final', not {shown(value)}")
+
+
 def _check_size(_: object, attribute: Any, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidArgument(attribute.name, f"must be a number of bytes, got {shown(value)}")
@@ -165,6 +170,8 @@ class Envelope:
         mode: What the payloads hold: "delta", each the new text alone; "tail", the new text and up to `TAIL` characters
             before it; or "snapshot", the new text and all that was said before it, as far as it fits. What repeats the
             text before makes up for payloads that were lost. A payload says itself what it is.
+        alert: Which payloads have a title and a body: "all", or the "final" one alone. Those of the others are empty
+            then, so that the phone grows its text in silence and rings once.
         max_payload_bytes: The limit for one encoded payload.
 
     Raises:
@@ -177,6 +184,7 @@ class Envelope:
     data: Mapping[str, str] = field(factory=dict, converter=_own_data, kw_only=True, repr=False)
     ref: str = field(default="", validator=_check_ref, kw_only=True, repr=_size)
     mode: Literal["delta", "tail", "snapshot"] = field(default="delta", validator=_check_mode, kw_only=True)
+    alert: Literal["all", "final"] = field(default="all", validator=_check_alert, kw_only=True)
     max_payload_bytes: int = field(default=MAX_PAYLOAD_BYTES, validator=_check_size, kw_only=True)
 
     @property
@@ -234,7 +242,9 @@ class Envelope:
             data["reason"] = batch.finish_reason or ""
             if self.ref:
                 data["ref"] = self.ref
-        title, body = _caption("title", self.title, batch), _caption("body", self.body, batch)
+        title = body = ""
+        if self.alert == "all" or batch.final:
+            title, body = _caption("title", self.title, batch), _caption("body", self.body, batch)
         return {"targets": list(self.targets), "title": title, "body": body, "data": data}
 
     def encode(self, batch: Batch) -> bytes:
