@@ -336,10 +336,10 @@ class TestBounds:
             best = 1e9
             for _ in range(3):
                 machine = make(max_bytes=2**30)
-                begin = time.perf_counter()
+                begin = time.thread_time()
                 for at in range(0, len(text), size):
                     machine.feed(text[at : at + size])
-                best = min(best, time.perf_counter() - begin)
+                best = min(best, time.thread_time() - begin)
             return best
 
         assert seconds(500) < 40 * seconds(50)
