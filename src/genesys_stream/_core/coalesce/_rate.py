@@ -14,7 +14,7 @@ from ..text import TextBuffer
 class RateBudget:
     """Send everything that waits, as soon as each of some rates allows a push: for a sink of your own with a limit.
 
-    `client.push.to(...)` needs it not: it has a budget, which all relays of its client share.
+    `client.push.to(...)` does without it: it has a budget, which all relays of its client share.
 
     One token of each rate is kept for the last batch, which never waits; so the rates hold in any span of time, where
     their burst is at least 2. What was spent stays spent when the stream ends, for the next one to the same sink.
