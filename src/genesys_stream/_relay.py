@@ -95,7 +95,8 @@ def relay(
         stream_id: Names the stream in every payload; a new ULID by default.
         retry: How patient to be with a sink that fails.
         give_up_after: For how many seconds the end of the stream is tried against a sink that fails.
-        grace: For how many seconds what was said is still delivered after a cancellation or Ctrl-C.
+        grace: For how many seconds what was said is still delivered after a cancellation or Ctrl-C. A push that hangs
+            is given up then; a blocking sink of your own can only be waited for.
         max_backlog_bytes: How many bytes of text may wait for the sink before the source is no longer read.
         on_event: Told of each `Delivery` and `Undelivered`, and at last of the `RelayReport`.
 

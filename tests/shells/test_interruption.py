@@ -500,6 +500,28 @@ class TestCtrlC:
         assert {DeadlineExceeded} == {type(missing.error) for missing in report.undelivered}
         accounted(report, "".join(SAID[:3]))
 
+    def test_a_push_that_hangs_is_not_waited_for(self, fake, server):
+        """A service that does not answer holds nobody longer than the grace period."""
+        fake.completions.stall(60, after_events=4, text=SAID)
+        fake.push.late(30, times=None)
+        world = WORLDS["sync"]
+
+        async def scenario():
+            async with world.client(server) as client:
+                stream = client.completions.stream(**ASK)
+                presser = interrupt_when(lambda: stream.timing.chunks >= 4 and fake.push.requests)
+                try:
+                    await world.relay(stream, client.push.to("device"), coalescer=often(), retry=QUICK, grace=0.3)
+                finally:
+                    presser.join()
+
+        began = time.monotonic()
+        report = self.run(scenario)
+
+        assert time.monotonic() - began < 10
+        assert report.undelivered[0].ambiguous
+        accounted(report, "".join(SAID[:3]))
+
     def test_a_generator_that_is_running(self):
         """A generator that cannot be interrupted is left at once, and closed by its reader as soon as it speaks."""
         taken, cleaned, go = [], [], threading.Event()

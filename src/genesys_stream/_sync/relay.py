@@ -12,7 +12,7 @@ from typing import Any
 from .. import _errors
 from .._core.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
 from .._values import Batch, CompletionChunk, RelayReport
-from .session import clock
+from .session import clock, leave_by
 
 # On Windows only a wait that ends now and then hears Ctrl-C.
 _LONGEST_WAIT = 0.5 if sys.platform == "win32" else threading.TIMEOUT_MAX
@@ -142,7 +142,12 @@ class Relay:
                 self._bell.notify_all()
             # A stream's read ends with this; a generator that is running ends with its next item.
             _close(self._source)
-            self._send(clock() + self._grace)
+            until = clock() + self._grace
+            leaving = leave_by.set(until)
+            try:
+                self._send(until)
+            finally:
+                leave_by.reset(leaving)
         except BaseException as again:  # noqa: BLE001 - the first interruption is the one that is raised
             self._desk.abandon(again)
 

@@ -6,6 +6,7 @@ import logging
 import os
 import time
 from contextlib import closing, suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 clock = time.monotonic
+leave_by: ContextVar[float | None] = ContextVar("leave_by", default=None)
+"""The clock's time by which this thread wants to be out of every call, whatever their own timeouts say."""
+
 _log = logging.getLogger("genesys_stream")
 
 
@@ -119,6 +123,7 @@ class Session:
         Returns:
             The outcome; and the open response, if its body was left.
         """
+        until = shortest(until, leave_by.get())
         _rest(attempt.after, until)
         request = attempt.request
         token = self._token(attempt, settings) if request.needs_token else None
