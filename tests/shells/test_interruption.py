@@ -24,6 +24,7 @@ from genesys_stream import (
     TimeSize,
     relay,
 )
+from genesys_stream._aio.relay import AsyncRelay
 
 SAID = ["Hello, ", "wör", "ld ", "👍🏽", "."]
 TEXT = "".join(SAID)
@@ -367,6 +368,26 @@ class TestCancelled:
             assert "".join(SAID[:3]) == report.undelivered_text
 
         world.run(scenario)
+
+    async def test_ctrl_c_on_the_way_to_the_sink(self, loop_world, server, monkeypatch):
+        """A batch that was taken from the desk, and has not come to the sink, is delivered all the same."""
+        deliver = AsyncRelay._deliver
+
+        async def interrupted(*_):
+            monkeypatch.setattr(AsyncRelay, "_deliver", deliver)
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(AsyncRelay, "_deliver", interrupted)
+        taken = []
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt) as caught:
+            await loop_world.relay(
+                loop_world.source(["a", 60.0]), taken.append, coalescer=PassThrough(), retry=QUICK, grace=30
+            )
+
+        assert time.monotonic() - began < 10
+        assert [batch.text for batch in taken] == ["a", ""]
+        accounted(caught.value.report, "a")
 
     async def test_no_exception_group(self, loop_world, fake, server):
         """Whatever fails in the reading task comes out as itself, even when the sink fails at the same time."""

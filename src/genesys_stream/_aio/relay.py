@@ -137,6 +137,10 @@ class AsyncRelay:
 
     async def _interrupt(self, error: BaseException) -> None:
         """Deliver what was said before the cancellation, for as long as the grace period lasts."""
+        in_hand = self._desk._in_hand
+        if in_hand is not None:
+            # Ctrl-C hit just before the sink was called, or just after; the same bytes again do no harm.
+            self._desk.failed(in_hand, lost_in_hand(), self._clock())
         self._desk.end("cancelled", self._clock(), finish_reason=type(error).__name__, error=error)
         try:
             with anyio.CancelScope(deadline=self._clock() + self._grace, shield=True):
