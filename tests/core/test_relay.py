@@ -859,10 +859,11 @@ class TestListening:
             Listener().hear(1)
 
     def test_how_it_ended(self):
-        """The end says how the source ended: whole, or with an error by its name."""
+        """The end says how the source ended: whole, or with an error by its name; Ctrl-C is none of its own."""
         error = _errors.StreamTruncated("half")
 
         assert (state_after(None), state_after(error)) == ("complete", "error")
+        assert state_after(KeyboardInterrupt()) == "cancelled"
         assert finish_reason_of(Listener(), error) == "StreamTruncated"
         assert lost_in_hand().retryable
 

@@ -221,8 +221,9 @@ class TestSources:
         assert caught.value is error
         report = error.report
         assert "".join(batch.text for batch in taken) == TEXT
-        assert ("error", type(error).__name__) == (taken[-1].state, taken[-1].finish_reason)
-        assert (report.state, report.error) == ("error", error)
+        state = "cancelled" if isinstance(error, KeyboardInterrupt) else "error"
+        assert (state, type(error).__name__) == (taken[-1].state, taken[-1].finish_reason)
+        assert (report.state, report.error) == (state, error)
         accounted(report, TEXT)
 
     async def test_a_stream_that_breaks(self, world, fake, server):

@@ -95,6 +95,8 @@ class Listener:
 
 def state_after(error: BaseException | None) -> str:
     """The state that the end of a source puts a relay into."""
+    if isinstance(error, KeyboardInterrupt):
+        return "cancelled"  # Ctrl-C may hit the source as well as whoever waits for it
     return "complete" if error is None else "error"
 
 
