@@ -1,7 +1,9 @@
 """`relay`: what a user sees, what a script reads, and what the phone gets."""
 
 import json
+import os
 import re
+from pathlib import Path
 
 import pytest
 
@@ -319,3 +321,26 @@ def test_a_reader_who_leaves_does_not_stop_the_relay(spawn, credentials, fake):
     assert first == {"event": "text", "text": "One "}
     assert heard_by_the_phone(fake).text == "One two three four"
     assert process.stderr.read() == b""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_full_disk_does_not_stop_the_relay(spawn, credentials, fake):
+    """The phone gets all of it, and one line on stderr says what became of the output."""
+    fake.completions.say("One two three.")
+    with Path("/dev/full").open("w") as disk:
+        process = spawn("relay", "Hi", stdout=disk)
+        code, told = process.wait(timeout=60), process.stderr.read().decode()
+
+    assert (code, heard_by_the_phone(fake).text) == (0, "One two three.")
+    assert told.startswith("genesys-stream: stdout takes no more: ") and told.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a child that closes its stdout")
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_without_a_stdout_the_phone_still_gets_it(spawn, credentials, fake, options):
+    """`genesys-stream relay ... >&-`, as a service may be started."""
+    fake.completions.say("One two three.")
+    process = spawn("relay", *options, "Hi", preexec_fn=lambda: os.close(1))
+
+    assert (process.wait(timeout=60), process.stderr.read()) == (0, b"")
+    assert heard_by_the_phone(fake).text == "One two three."

@@ -1,5 +1,7 @@
 """`stream`: text to read, or chunks for machines."""
 
+from pathlib import Path
+
 import pytest
 
 from genesys_stream.testing import Cut, Say
@@ -44,3 +46,13 @@ def test_a_time_that_runs_out_before_the_first_word_is_nobodys_fault(run, creden
     result = run("stream", "--timeout", "0.2", "Hi")
 
     assert (result.code, result.out) == (5, "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_full_disk_is_told_without_a_traceback(spawn, credentials):
+    with Path("/dev/full").open("w") as disk:
+        process = spawn("stream", "Hi", stdout=disk)
+        code, told = process.wait(timeout=60), process.stderr.read().decode()
+
+    assert code == 1
+    assert told.startswith("genesys-stream: stdout takes no more: ") and told.count("\n") == 1

@@ -17,9 +17,11 @@ Exit codes, of which the first that applies is given:
 from __future__ import annotations
 
 import io
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 
 EXTRA = ("click", "rich")
 
@@ -44,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+    if sys.stdout is None:  # it was closed before we began
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it is to stay open
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A terminal that cannot say a character is no reason to stop a relay.
         sys.stdout.reconfigure(errors="replace")
