@@ -196,6 +196,17 @@ def test_a_push_that_is_throttled_is_sent_again(run, credentials, fake):
     assert heard_by_the_phone(fake).text == result.report["text"]
 
 
+def test_pushes_stay_within_the_budget(run, credentials, fake):
+    """However often a strategy would push, no more goes out than the service is known to bear."""
+    said = [f"word{number} " for number in range(100)]
+    fake.completions.say(said, every=0.005)
+    result = run("relay", "--json", "--coalescer", "pass-through", "Hi")
+
+    assert (result.code, heard_by_the_phone(fake).text) == (0, "".join(said))
+    assert len(fake.pushes) < 60  # 40 at once, and 4 more each second
+    assert result.report["paced_seconds"] > 0
+
+
 def test_a_phone_is_told_once_that_nothing_was_said(run, credentials, fake):
     """With nothing to deliver there is nothing to be patient for; what was said is tried again as ever."""
     fake.completions.fail(500)

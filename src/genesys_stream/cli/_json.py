@@ -73,6 +73,7 @@ class JsonView:
                 "undelivered_text": report.undelivered_text,
                 "resent": report.resent,
                 "held_seconds": round(report.held_seconds, 6),
+                "paced_seconds": round(report.paced_seconds, 6),
                 "first_token_seconds": None if summary.first_token is None else round(summary.first_token, 6),
                 "error": None if report.error is None else error_object(report.error),
                 "phone": phone and {"text": phone.text, "payloads": phone.payloads, "agrees": summary.phone_agrees},

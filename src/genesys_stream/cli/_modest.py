@@ -12,9 +12,13 @@ class ModestSink:
 
     Args:
         sink: Sends the pushes.
+
+    Attributes:
+        budget: What the relay books its pushes from: the sink's own.
     """
 
     def __init__(self, sink: PushSink) -> None:
+        self.budget = sink.budget
         self._sink = sink
 
     def fit(self, batch: Batch) -> int:

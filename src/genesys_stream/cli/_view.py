@@ -111,6 +111,7 @@ def rows_of(summary: Summary) -> list[tuple[str, str]]:
         ("resent", str(report.resent)),
         ("first token", "none" if summary.first_token is None else f"after {duration(summary.first_token)}"),
         ("held", duration(report.held_seconds)),
+        ("paced", duration(report.paced_seconds)),
     ]
     if summary.phone is not None:
         rows.append(("phone", _proof(summary, summary.phone)))
