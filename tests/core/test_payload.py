@@ -95,7 +95,7 @@ def test_bytes_are_raw_utf8():
         ({"body": 7}, "body must be a string"),
         ({"data": ["a"]}, "data must be a mapping"),
         ({"data": {1: "a"}}, "data must have strings for keys"),
-        ({"data": {"user": {"name": "N."}}}, r"data\['user'\] must be a string, got an object; pass stringify=True"),
+        ({"data": {"user": {"name": "N."}}}, r"data\['user'\] must be a string, got an object; make JSON of it"),
         ({"data": {"seq": "1"}}, r"data\['seq'\] is set by this library"),
         ({"ref": None}, "ref must be a string"),
         ({"mode": "cumulative"}, "mode must be 'delta'"),

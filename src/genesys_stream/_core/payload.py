@@ -87,7 +87,7 @@ def _as_string(key: str, value: object, *, stringify: bool) -> str:
     if isinstance(value, str):
         return value
     if not stringify:
-        hint = "pass stringify=True to send it as JSON"
+        hint = "make JSON of it, as `send` does with stringify=True"
         raise InvalidArgument(f"data[{key!r}]", f"must be a string, got {kind(value)}; {hint}")
     try:
         return dumps(unstructure(value)).decode()
