@@ -20,6 +20,7 @@ from genesys_stream import (
     Retry,
     ServiceUnavailable,
     StreamAssembler,
+    StreamStateError,
     StreamTruncated,
     TimeSize,
     relay,
@@ -235,6 +236,34 @@ class TestSources:
 
         assert "".join(SAID[:3]) == caught.value.report.delivered_text == caught.value.partial.text == shown(fake).text
         assert ("error", type(caught.value).__name__) == (shown(fake).state, shown(fake).reason)
+
+    @pytest.mark.parametrize("after", [0, 1], ids=["before", "midway"])
+    async def test_a_stream_that_somebody_closes(self, world, fake, server, after):
+        """Half an answer does not pass for a whole one because its stream was closed and did not break."""
+        fake.completions.stall(60, after_events=3, text=SAID)
+        async with world.client(server) as client:
+            stream = client.completions.stream(**ASK)
+            errors = []
+
+            async def close():
+                await world.until(lambda: len(fake.pushes) >= after)
+                await stream.aclose()
+
+            async def start():
+                with pytest.raises(StreamStateError, match="closed before it was complete") as caught:
+                    await world.relay(stream, client.push.to("device"), coalescer=often())
+                errors.append(caught.value)
+
+            if after:
+                await world.together(start, close)
+            else:
+                await close()
+                await start()
+
+        said = "".join(SAID[:2]) if after else ""
+        assert said == errors[0].partial.text == shown(fake).text
+        assert (shown(fake).state, shown(fake).reason) == ("error", "StreamStateError")
+        accounted(errors[0].report, said)
 
     async def test_a_source_of_nonsense(self, world, server):
         """What is neither a chunk nor text is named, after what came before it."""

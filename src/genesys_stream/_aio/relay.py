@@ -12,6 +12,7 @@ import anyio
 from .. import _errors
 from .._core.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
 from .._values import Batch, CompletionChunk, RelayReport
+from .completions import AsyncCompletionStream
 from .session import clock_here
 
 _CANCELLED = float("-inf")
@@ -91,6 +92,8 @@ class AsyncRelay:
                     while self._desk.full and not self._desk.closing:
                         self._room = anyio.Event()
                         await self._room.wait()
+            if isinstance(self._source, AsyncCompletionStream):
+                await self._source.result()  # one that somebody has closed ends as quietly as one that is whole
         except BaseException as caught:
             if isinstance(caught, anyio.get_cancelled_exc_class()) and anyio.current_effective_deadline() == _CANCELLED:
                 raise

@@ -12,6 +12,7 @@ from typing import Any
 from .. import _errors
 from .._core.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
 from .._values import Batch, CompletionChunk, RelayReport
+from .completions import CompletionStream
 from .session import clock, leave_by
 
 # On Windows only a wait that ends now and then hears Ctrl-C.
@@ -86,6 +87,8 @@ class Relay:
                             self._bell.notify_all()
                         while self._desk.full and not self._desk.closing:
                             self._bell.wait()
+            if isinstance(self._source, CompletionStream):
+                self._source.result()  # one that somebody has closed ends as quietly as one that is whole
         except BaseException as caught:  # noqa: BLE001 - it is raised where `relay` was called
             error = caught
         with self._bell:
