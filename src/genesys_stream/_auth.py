@@ -56,10 +56,14 @@ class Flight:
         for wake in wakers:
             wake()
 
-    def wait(self) -> None:
+    def wait(self, seconds: float | None = None) -> None:
         """Block until it has landed.
 
+        Args:
+            seconds: For how long at the most; None for as long as it takes.
+
         Raises:
+            DeadlineExceeded: It has not landed by then.
             UsageError: The request is made by this very thread, which cannot go on with it while it blocks.
         """
         if not self._landed.is_set() and self._leader == threading.get_ident():
@@ -68,7 +72,8 @@ class Flight:
                 "a blocking call was made on an event loop, or in an on_event hook"
             )
             raise _errors.UsageError(msg)
-        self._landed.wait()
+        if not self._landed.wait(seconds):
+            raise _errors.DeadlineExceeded("the access token did not come in time", seconds=seconds)
 
     async def arrival(self) -> None:
         """Wait until it has landed, on whatever event loop this is."""

@@ -551,6 +551,28 @@ class TestCtrlC:
         assert {DeadlineExceeded} == {type(missing.error) for missing in report.undelivered}
         accounted(report, "".join(SAID[:3]))
 
+    def test_a_token_that_does_not_come_is_not_waited_for(self, fake, server):
+        """The last push shares the stream's wait for a token, and gives up when the grace period is over."""
+        fake.tokens.late(4)
+        world = WORLDS["sync"]
+
+        async def scenario():
+            async with world.client(server) as client:
+                stream = client.completions.stream(**ASK)
+                presser = interrupt_when(lambda: fake.tokens.requests)
+                try:
+                    await world.relay(stream, client.push.to("device"), grace=0.3)
+                finally:
+                    presser.join()
+
+        began = time.monotonic()
+        report = self.run(scenario)
+
+        assert time.monotonic() - began < 3
+        assert [type(missing.error) for missing in report.undelivered] == [DeadlineExceeded]
+        accounted(report, "")
+        assert settle(lambda: not our_threads())
+
     def test_a_push_that_hangs_is_not_waited_for(self, fake, server):
         """A service that does not answer holds nobody longer than the grace period."""
         fake.completions.stall(60, after_events=4, text=SAID)

@@ -168,7 +168,8 @@ class Session:
             while wanted is not None:
                 outcome: Outcome | None = None
                 if isinstance(wanted, Flight):
-                    wanted.wait()
+                    by = leave_by.get()
+                    wanted.wait(None if by is None else max(0.0, by - clock()))
                 else:
                     outcome, _ = self.exchange(
                         wanted,
