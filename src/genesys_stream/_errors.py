@@ -150,6 +150,8 @@ class StatusError(ServiceError):
         retry_after: float | None = None,
         in_stream: bool = False,
     ) -> None:
+        if retry_after is not None and not isinstance(retry_after, (int, float)):
+            raise InvalidArgument("retry_after", f"must be a number of seconds, not {type(retry_after).__name__}")
         facts = [str(status), code, f"correlation id {correlation_id}" if correlation_id else ""]
         super().__init__(f"{message} ({', '.join(fact for fact in facts if fact)})")
         self.status = status

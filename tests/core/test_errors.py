@@ -137,3 +137,11 @@ def test_message_of_a_status():
 
     assert str(error) == "slow down (429, too.many, correlation id abc)"
     assert str(RateLimited("slow down", status=429)) == "slow down (429)"
+
+
+def test_a_header_is_no_number_of_seconds():
+    """A sink that hands Retry-After on as it came is told so, and not the relay that would have to wait."""
+    with pytest.raises(InvalidArgument, match="must be a number of seconds, not str") as caught:
+        RateLimited("slow down", status=429, retry_after="1")
+
+    assert caught.value.argument == "retry_after"
