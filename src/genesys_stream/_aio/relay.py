@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -14,6 +15,7 @@ from .._core.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_
 from .._values import Batch, CompletionChunk, RelayReport
 from .completions import AsyncCompletionStream
 from .session import clock_here
+from .shield import on_asyncio
 
 _CANCELLED = float("-inf")
 """The effective deadline of a task whose cancel scope was cancelled."""
@@ -46,8 +48,8 @@ class AsyncRelay:
         self._on_event = on_event
         self._listener = Listener()
         self._clock: Callable[[], float]
-        self._alarm: anyio.CancelScope
-        self._room = anyio.Event()
+        self._bell: _Bell | _ScopeBell
+        self._room: anyio.Event | None = None
 
     async def run(self) -> RelayReport:
         """Relay to the end.
@@ -60,7 +62,7 @@ class AsyncRelay:
         """
         interruption: BaseException | None = None
         self._clock = clock_here()
-        self._alarm = anyio.CancelScope()
+        self._bell = _Bell() if on_asyncio() else _ScopeBell()
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._read)
@@ -88,7 +90,7 @@ class AsyncRelay:
             async with _closed_at_last(self._source) as items:
                 async for item in items:
                     if self._desk.arrive(self._listener.hear(item), self._clock()):
-                        self._ring()
+                        self._bell.set(self._desk.due)
                     while self._desk.full and not self._desk.closing:
                         self._room = anyio.Event()
                         await self._room.wait()
@@ -101,26 +103,16 @@ class AsyncRelay:
             error = caught
         finish_reason = finish_reason_of(self._listener, error)
         self._desk.end(state_after(error), self._clock(), finish_reason=finish_reason, error=error)
-        self._ring()
+        self._bell.set(self._desk.due)
 
     async def _send(self) -> None:
         desk = self._desk
         while not desk.done:
             batch = desk.take(self._clock())
             if batch is None:
-                await self._wait()
+                await self._bell.wait(desk.due)
             else:
                 await self._deliver(batch)
-
-    async def _wait(self) -> None:
-        with anyio.CancelScope() as self._alarm:
-            self._ring()
-            await anyio.sleep_forever()
-
-    def _ring(self) -> None:
-        """Have the sender wake up when the desk is due, which wakes nobody before."""
-        due = self._desk.due
-        self._alarm.deadline = float("inf") if due is None else due
 
     async def _deliver(self, batch: Batch) -> None:
         try:
@@ -134,7 +126,8 @@ class AsyncRelay:
             raise
         else:
             event = self._desk.delivered(batch, receipt, self._clock())
-        self._room.set()
+        if self._room is not None:
+            self._room.set()
         if event is not None:
             self._on_event(event)
 
@@ -152,6 +145,61 @@ class AsyncRelay:
             self._desk.abandon(again)
         else:
             self._desk.abandon(_errors.DeadlineExceeded("the grace period was over", seconds=self._grace))
+
+
+class _Bell:
+    """Wakes the sender when the desk is due, on asyncio, where a cancel scope for each wait would cost much more."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def wait(self, due: float | None) -> None:
+        """Wait until then, in the event loop's time, or until what `set` says meanwhile; None waits for that alone."""
+        self._waiter = self._loop.create_future()
+        try:
+            self.set(due)
+            await self._waiter
+        finally:
+            self._waiter = None
+            self._stop()
+
+    def set(self, due: float | None) -> None:
+        """Let the wait, if there is one, end then; None for not at all."""
+        self._stop()
+        if self._waiter is None or due is None:
+            return
+        if due <= self._loop.time():
+            self._ring()
+        else:
+            self._timer = self._loop.call_at(due, self._ring)
+
+    def _ring(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class _ScopeBell:
+    """The same elsewhere."""
+
+    def __init__(self) -> None:
+        self._scope = anyio.CancelScope()
+
+    async def wait(self, due: float | None) -> None:
+        """As above."""
+        with anyio.CancelScope() as self._scope:
+            self.set(due)
+            await anyio.sleep_forever()
+
+    def set(self, due: float | None) -> None:
+        """As above."""
+        self._scope.deadline = float("inf") if due is None else due
 
 
 @asynccontextmanager

@@ -206,7 +206,8 @@ class Desk:
             return False
         before = self.due
         self._feed(self._joiner.feed(text), now)
-        self._lose_patience(now)
+        if self._hold_until is not None:
+            self._lose_patience(now)
         due = self.due
         return due is not None and (before is None or due < before)
 
@@ -218,13 +219,15 @@ class Desk:
         self._held.append(text)
         self._held_to = now
         self._said_bytes += utf8_size(text)
-        self._consult(lambda coalescer: coalescer.feed(text, now))
+        self._consult(self._coalescer.feed, text, now)
 
-    def _consult(self, ask: Callable[[Coalescer], Iterable[Batch]]) -> None:
+    def _consult(self, ask: Callable[..., Iterable[Batch]], *arguments: object) -> None:
         """Ask the coalescer, unless it has made a mistake, and make ready what it gives."""
         if self._mistake is None:
             try:
-                self._accept(ask(self._coalescer))
+                batches = ask(*arguments)
+                if batches != ():
+                    self._accept(batches)
                 due = self._coalescer.due
                 self._tick_at = None if due is None or self._closing is not None else _a_time(due)
             except Exception as error:  # noqa: BLE001 - it may be anybody's coalescer
@@ -269,7 +272,7 @@ class Desk:
         if self._closing is not None:
             return
         self._feed(self._joiner.close(), now)
-        self._consult(lambda coalescer: coalescer.close(now))
+        self._consult(self._coalescer.close, now)
         self._release("final")
         self._error = error
         self._closed_at = now
@@ -302,9 +305,9 @@ class Desk:
         """When to call `take`, in the clock's seconds; None while only an arrival or an outcome can change anything."""
         if self._finished or self._in_hand is not None:
             return None
-        if self._pending is not None or self._ready or self._closing is not None:
-            return max((at for at in (self._hold_until, self._turn) if at is not None), default=float("-inf"))
-        return self._tick_at
+        if not (self._ready or self._pending is not None or self._closing is not None):
+            return self._tick_at
+        return max((at for at in (self._hold_until, self._turn) if at is not None), default=float("-inf"))
 
     def take(self, now: float) -> Batch | None:
         """Give the batch that is to be handed to the sink now; None when there is none.
@@ -315,7 +318,7 @@ class Desk:
         if self._finished or self._in_hand is not None:
             return None
         if self._tick_at is not None and self._tick_at <= now:
-            self._consult(lambda coalescer: coalescer.tick(now))
+            self._consult(self._coalescer.tick, now)
             if self._tick_at is not None and self._tick_at <= now:
                 self._tick_at = None  # against the protocol; it is asked again when there is something new
         if self._hold_until is not None and now < self._hold_until:
@@ -377,6 +380,7 @@ class Desk:
             seq=self._seq + 1,
             offset=self._offset,
             before=self._before,
+            crc=zlib.crc32(text.encode(), self._crc),
         )
         if self._closing is not None:
             final = evolve(
@@ -400,6 +404,8 @@ class Desk:
     def _cut(self, whole: Batch, count: int) -> Batch:
         text, rest = whole.text[:count], whole.text[count:]
         artifacts, self._ready = whole.artifacts, []
+        if not rest and self._most is None:
+            return whole
         if rest:
             end = whole.offset + utf8_size(text)
             artifacts = tuple(artifact for artifact in whole.artifacts if artifact.end <= end)
@@ -416,7 +422,8 @@ class Desk:
         delivery = Delivery(batch, receipt, self._tries, self._resent)
         self._deliveries.append(delivery)
         self._settle(batch)
-        self._failures, self._last_error, self._bounds = 0, None, self._new_bounds()
+        if self._last_error is not None:
+            self._failures, self._last_error, self._bounds = 0, None, self._new_bounds()
         self._tell(receipt, now)
         return delivery
 
@@ -530,7 +537,7 @@ class Desk:
         if feedback is None:
             return
 
-        def tell(_: Coalescer) -> Iterable[Batch]:
+        def tell() -> Iterable[Batch]:
             feedback(outcome, now)
             return ()
 

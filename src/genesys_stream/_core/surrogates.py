@@ -13,6 +13,8 @@ class SurrogateJoiner:
 
     def feed(self, text: str) -> str:
         """Take text; returns what is whole of it."""
+        if not self._half and text.isascii():
+            return text
         text = self._half + text
         self._half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
         return join_surrogates(text[: len(text) - len(self._half)])

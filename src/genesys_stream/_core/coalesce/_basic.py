@@ -61,6 +61,8 @@ class TimeSize:
     def feed(self, text: str, now: float) -> Sequence[Batch]:
         """Buffer a delta, and send what is full or due."""
         self._buffer.add(text, now)
+        if self._buffer.size < self.max_bytes:
+            return self.tick(now)
         return [*self._full(), *self.tick(now)]
 
     def _full(self) -> Iterator[Batch]:
@@ -74,7 +76,8 @@ class TimeSize:
 
     def tick(self, now: float) -> Sequence[Batch]:
         """Send what is buffered once the window has closed."""
-        if self.due is None or now < self.due:
+        due = self.due
+        if due is None or now < due:
             return ()
         return [self._buffer.take(self._buffer.ripe(now, self.window), "time")]
 
