@@ -10,19 +10,25 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar, get_args, get_origin
+from datetime import date, datetime
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
 
 import attrs
 from cattrs import Converter, transform_error
 from cattrs.cols import list_structure_factory
 from cattrs.errors import BaseValidationError
 from cattrs.gen import make_dict_structure_fn, override
+from cattrs.strategies import configure_union_passthrough
 
 T = TypeVar("T")
 
 READ = "genesys_stream.read"
 EXTRA = "genesys_stream.extra"
+
+_NULL = type(None)
 
 
 class NotTheShape(ValueError):
@@ -96,10 +102,11 @@ def _expect(cls: type, name: str, value: Any) -> Any:
 
 
 def _exactly(*kinds: type) -> Callable[[Any, Any], Any]:
-    names = " or ".join(kind_.__name__ for kind_ in kinds)
+    names = " or ".join("null" if kind_ is _NULL else kind_.__name__ for kind_ in kinds)
+    takes_bool = bool in kinds
 
     def read(value: Any, _: Any) -> Any:
-        if isinstance(value, bool) or not isinstance(value, kinds):
+        if not isinstance(value, kinds) or (isinstance(value, bool) and not takes_bool):
             msg = f"expected {names}, got {kind(value)}"
             raise TypeError(msg)
         return value
@@ -107,19 +114,48 @@ def _exactly(*kinds: type) -> Callable[[Any, Any], Any]:
     return read
 
 
-def _boolean(value: Any, _: Any) -> bool:
-    if not isinstance(value, bool):
-        msg = f"expected bool, got {kind(value)}"
+def _is_union_of_plain_values(cls: Any) -> bool:
+    kinds = set(get_args(cls)) - {_NULL}
+    return get_origin(cls) in {Union, UnionType} and len(kinds) > 1 and kinds <= {str, int, float, bool}
+
+
+def _union_reader(cls: Any) -> Callable[[Any, Any], Any]:
+    kinds = get_args(cls)
+    return _exactly(*kinds) if float not in kinds or int in kinds else _exactly(*kinds, int)
+
+
+def _moment(cls: Any) -> Callable[[Any, Any], Any]:
+    def read(value: Any, _: Any) -> Any:
+        text: str = _exactly(str)(value, _)
+        try:
+            return cls.fromisoformat(re.sub("[zZ]$", "+00:00", text))  # Python 3.10 does not know the letter
+        except ValueError:
+            msg = f"expected a {cls.__name__} as in ISO 8601"
+            raise ValueError(msg) from None
+
+    return read
+
+
+def _unreadable(cls: Any) -> Callable[[Any, Any], Any]:
+    """Refuse a class when a value is read into it, where the field's path is known."""
+
+    def read(_: Any, __: Any) -> Any:
+        msg = f"{getattr(cls, '__name__', cls)} is not a class that cattrs can read from JSON"
         raise TypeError(msg)
-    return value
+
+    return read
 
 
 def _build() -> Converter:
-    converter = Converter(forbid_extra_keys=False)
+    converter = Converter(forbid_extra_keys=False, structure_fallback_factory=_unreadable)
+    configure_union_passthrough(str | bool | int | float | None, converter)
     converter.register_structure_hook(str, _exactly(str))
     converter.register_structure_hook(int, _exactly(int))
     converter.register_structure_hook(float, _exactly(int, float))
-    converter.register_structure_hook(bool, _boolean)
+    converter.register_structure_hook(bool, _exactly(bool))
+    converter.register_structure_hook(date, _moment(date))
+    converter.register_structure_hook(datetime, _moment(datetime))
+    converter.register_structure_hook_factory(_is_union_of_plain_values, _union_reader)
     converter.register_structure_hook_factory(_is_sequence, _sequence_reader)
     converter.register_structure_hook_factory(_is_plain_class, _plain_reader)
     converter.register_structure_hook_factory(_is_noun, _noun_reader)
@@ -139,8 +175,8 @@ def structure(value: Any, cls: type[T]) -> T:
         return _converter.structure(value, cls)
     except BaseValidationError as error:
         raise NotTheShape([_as_path(line) for line in transform_error(error, format_exception=_reason)]) from None
-    except (TypeError, ValueError) as error:
-        raise NotTheShape([str(error)]) from None
+    except Exception as error:  # noqa: BLE001 - cattrs', or of the caller's class; inside an object it is the above
+        raise NotTheShape([_reason(error, None)]) from None
 
 
 def _as_path(line: str) -> str:
@@ -185,7 +221,7 @@ def join_surrogates(text: str) -> str:
     return text
 
 
-_KINDS: dict[type, str] = {type(None): "null", dict: "an object", list: "a list"}
+_KINDS: dict[type, str] = {_NULL: "null", dict: "an object", list: "a list"}
 
 
 def kind(value: object) -> str:

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from datetime import date, datetime, timezone
 
 import attrs
 import pytest
@@ -10,6 +11,8 @@ from tests.strategies import json_values, texts
 
 from genesys_stream._values import Batch, ChunkChoice, Completion, FunctionCall, Message, ToolCall, Usage
 from genesys_stream._wire import NotTheShape, dumps, join_surrogates, kind, structure, unstructure
+
+UTC = timezone.utc
 
 
 @attrs.frozen
@@ -24,6 +27,22 @@ class Trip:
     price: float = 0.0
     booked: bool = False
     notes: dict[str, str] = attrs.Factory(dict)
+
+
+class Odd:
+    pass
+
+
+@attrs.frozen
+class Event:
+    either: int | str | list[str]
+    number: int | float = 0
+    flag: str | bool | None = None
+    ratio: float | None = None
+    length: float | str = 0.0
+    at: datetime | None = None
+    on: date | None = None
+    odd: Odd | None = None
 
 
 class TestNouns:
@@ -112,6 +131,50 @@ class TestCallersClasses:
             structure(value, Trip)
 
         assert [problem] == caught.value.problems
+
+    @pytest.mark.parametrize(
+        ("value", "expected"),
+        [
+            ({"either": 1, "number": 2}, (1, 2, None)),
+            ({"either": "a", "number": 2.5}, ("a", 2.5, None)),
+            ({"either": ["a"], "at": "2026-01-02T03:04:05Z"}, (["a"], 0, datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))),
+            ({"either": 1, "on": "2026-01-02"}, (1, 0, date(2026, 1, 2))),
+        ],
+    )
+    def test_what_json_has_no_type_for(self, value, expected):
+        """Unions of plain values, with or without something else, and ISO 8601 dates and times are read."""
+        event = structure(value, Event)
+
+        assert expected == (event.either, event.number, event.at or event.on)
+
+    @pytest.mark.parametrize(
+        ("value", "problem"),
+        [
+            ({"number": True}, "number: expected int or float, got bool"),
+            ({"number": None}, "number: expected int or float, got null"),
+            ({"flag": 5}, "flag: expected str or bool or null, got int"),
+            ({"ratio": "a"}, "ratio: expected int or float, got str"),
+            ({"at": 5}, "at: expected str, got int"),
+            ({"at": "soon"}, "at: expected a datetime as in ISO 8601"),
+            ({"odd": 5}, "odd: Odd is not a class that cattrs can read from JSON"),
+        ],
+    )
+    def test_each_field_is_named(self, value, problem):
+        """The field is named whatever its type is, even if it is one that nothing can be read into."""
+        with pytest.raises(NotTheShape) as caught:
+            structure({"either": 1, **value}, Event)
+
+        assert [problem] == caught.value.problems
+
+    def test_a_float_takes_a_whole_number(self):
+        """A whole number is a float, also in a union."""
+        assert structure({"either": 1, "ratio": 2, "length": 3}, Event).length == 3
+
+    @pytest.mark.parametrize("cls", [Odd, dict[str, int], "City", 5])
+    def test_whatever_the_class(self, cls):
+        """NotTheShape is the only way out, also for a class that will not do and a value at the top."""
+        with pytest.raises(NotTheShape):
+            structure([1], cls)
 
 
 class TestOut:
