@@ -78,7 +78,7 @@ def _plain_reader(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
 
 
 def _is_sequence(cls: Any) -> bool:
-    return (get_origin(cls) or cls) in {list, tuple, Sequence} and len(get_args(cls)) == 1 + (
+    return get_origin(cls) in {list, tuple, set, frozenset, Sequence} and len(get_args(cls)) == 1 + (
         get_args(cls)[1:] == (...,)
     )
 
@@ -86,7 +86,7 @@ def _is_sequence(cls: Any) -> bool:
 def _sequence_reader(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
     items: Any = list[get_args(cls)[0]]  # type: ignore[misc]  # a type made at run time
     structure = list_structure_factory(items, converter)
-    make = tuple if get_args(cls)[1:] else list
+    make = {tuple: tuple, set: set, frozenset: frozenset}.get(get_origin(cls), list)
 
     def read(value: Any, _: Any) -> Any:
         return make(structure(_expect(list, "a list", value), cls))

@@ -258,6 +258,8 @@ class _Basket:
     items: list[int]
     pair: tuple[int, ...] = ()
     by_name: dict[str, int] = attrs.Factory(dict)
+    seen: set[str] = attrs.Factory(set)
+    kept: frozenset[int] = frozenset()
 
 
 @pytest.mark.parametrize(
@@ -267,6 +269,8 @@ class _Basket:
         ({"items": {"1": 2}}, "items: expected a list, got an object"),
         ({"items": [], "pair": "12"}, "pair: expected a list, got str"),
         ({"items": [], "by_name": [1]}, "by_name: expected an object"),
+        ({"items": [], "seen": "12"}, "seen: expected a list, got str"),
+        ({"items": [], "kept": 5}, "kept: expected a list, got int"),
         ([1], "expected an object, got a list"),
         (5, "expected an object, got int"),
     ],
@@ -277,3 +281,10 @@ def test_a_value_of_another_shape_is_refused_by_name(value: object, problem: str
         structure(value, _Basket)
 
     assert str(caught.value) == problem
+
+
+def test_lists_become_what_the_field_says() -> None:
+    """A list of JSON becomes a list, a tuple or a set."""
+    read = structure({"items": [1], "pair": [1, 2], "seen": ["a", "a"], "kept": [1]}, _Basket)
+
+    assert read == _Basket([1], (1, 2), seen={"a"}, kept=frozenset({1}))
