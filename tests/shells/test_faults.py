@@ -10,6 +10,7 @@ import pickle
 import ssl
 import time
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +26,7 @@ from genesys_stream import (
     BadRequest,
     ConnectFailed,
     ConnectionLost,
+    DeadlineExceeded,
     EventTooLarge,
     GatewayTimeout,
     GenesysStreamError,
@@ -350,6 +352,20 @@ class TestPace:
         assert isinstance(error, TokenIdleTimeout)
         assert (error.seconds, error.partial.text) == (0.2, "".join(SAID[:2]))
 
+    @pytest.mark.parametrize("status", [b"200 OK", b"400 Bad Request"])
+    async def test_a_whole_answer_one_byte_at_a_time_for_ever(self, world, status):
+        """An answer that never becomes whole takes no longer than the call may; a push may have been taken by then."""
+        head = b"HTTP/1.1 %b\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n" % status
+        began = time.monotonic()
+        with Wire([head, *[b" ", 0.02] * 500]) as wire:
+            async with client_of(world, wire, timeouts=Timeouts(total=0.2), retry=QUICK) as client:
+                assert isinstance(await fault(client.completions.create(**ASK)), DeadlineExceeded)
+                if status != b"200 OK":
+                    assert isinstance(await fault(read(client)), DeadlineExceeded)
+                assert isinstance(await fault(client.push.send(*PUSH)), AmbiguousDelivery)
+
+        assert time.monotonic() - began < 3
+
 
 class TestSize:
     async def test_an_event_beyond_the_bound(self, world, fake, server):
@@ -479,6 +495,28 @@ class TestTokens:
 
         assert isinstance(error, NetworkError)
         assert fake.push.requests == []
+
+    async def test_too_slow_for_the_call(self, world, fake, server):
+        """A call ends in its time though the token endpoint is slow; who has more time asks again, or waits on."""
+        for seconds in (5.0, 0.0, 0.6):
+            fake.tokens.late(seconds)
+        fake.completions.say(SAID, times=2)
+
+        async def hasty(after):
+            await world.sleep(after)
+            began = time.monotonic()
+            error = await fault(read(client, timeouts=Timeouts(total=0.3)))
+            assert time.monotonic() - began < 1
+            return type(error)
+
+        async def patient(after):
+            await world.sleep(after)
+            return await said_of(client)
+
+        for leads in (True, False):
+            async with world.client(server, retry=QUICK) as client:
+                pair = (partial(hasty, 0 if leads else 0.1), partial(patient, 0.1 if leads else 0))
+                assert [DeadlineExceeded, TEXT] == await world.together(*pair)
 
     async def test_throttled(self, world, fake, server):
         """The token endpoint's 400 "rate limit exceeded" passes; for ever, it is a rate limit."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, suppress
 from functools import cache, partial
@@ -16,7 +17,7 @@ from typing_extensions import Self
 from .. import _errors
 from .._auth import ClientCredentials, Flight
 from .._core.conversation import Attempt, Conversation, Outcome
-from .._core.exchange import Request
+from .._core.exchange import Reply, Request
 from .._http import (
     Body,
     exchanged,
@@ -124,7 +125,7 @@ class Session:
         """
         await _rest(attempt.after, until)
         request = attempt.request
-        token = await self._token(attempt, settings) if request.needs_token else None
+        token = await self._token(attempt, settings, until) if request.needs_token else None
         left = None if until is None else until - clock()
         if left is not None and left <= 0:
             return _errors.DeadlineExceeded("the call was not over in time", seconds=settings.timeouts.total), None
@@ -137,7 +138,8 @@ class Session:
                 # Whoever reads the body keeps the clocks; a second timer for each read would only cost time.
                 timeout["read"] = None
                 return reply_of(response, b"", token), response
-            return reply_of(response, await self._read(response), token), None
+            timeout["read"] = shortest(answer_within, None if until is None else until - clock())
+            return reply_of(response, await self._read(response, until), token), None
 
         outcome: Outcome
         response: Any = None
@@ -168,7 +170,8 @@ class Session:
         sent.stream = _body_class(body)(request.content)  # type: ignore[arg-type]  # a class is hashable
         return await self.http.send(sent, stream=True, auth=None, follow_redirects=False)
 
-    async def _token(self, attempt: Attempt, settings: Settings) -> str | None:
+    async def _token(self, attempt: Attempt, settings: Settings, until: float | None) -> str | None:
+        """A good token; or None if the time is up, when somebody else, if anybody waits, goes on to ask for one."""
         if self._credentials is None:
             return self._access_token
         token: str | None
@@ -177,24 +180,28 @@ class Session:
             while wanted is not None:
                 outcome: Outcome | None = None
                 if isinstance(wanted, Flight):
-                    await wanted.arrival()
+                    with anyio.CancelScope(deadline=math.inf if until is None else until):
+                        await wanted.arrival()
                 else:
                     outcome, _ = await self.exchange(
                         wanted,
                         settings,
-                        until=None,
+                        until=until,
                         answer_within=shortest(settings.timeouts.transport_idle, 30.0),
                     )
+                if until is not None and clock() >= until and not isinstance(outcome, Reply):
+                    return None
                 wanted, token = step(lambda: dialogue.send(outcome))  # noqa: B023 - called at once
         return token
 
-    async def _read(self, response: Any) -> bytes:
+    async def _read(self, response: Any, until: float | None) -> bytes:
         """Read a whole body as it is on the wire; the core undoes its coding."""
         body = Body(response.status_code)
         pieces = Pieces(response.stream)
         try:
             while (piece := await pieces.read()) is not None and body.add(piece):
-                pass
+                if until is not None and clock() >= until:
+                    raise _errors.TimeoutExpired("the answer was not whole in time")
         finally:
             await self.reaper.close(partial(give_back, response))
         return body.bytes

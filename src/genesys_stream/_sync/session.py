@@ -14,6 +14,7 @@ import httpx
 from .. import _errors
 from .._auth import ClientCredentials, Flight
 from .._core.conversation import Attempt, Conversation, Outcome
+from .._core.exchange import Reply
 from .._http import (
     Body,
     exchanged,
@@ -126,7 +127,7 @@ class Session:
         until = shortest(until, leave_by.get())
         _rest(attempt.after, until)
         request = attempt.request
-        token = self._token(attempt, settings) if request.needs_token else None
+        token = self._token(attempt, settings, until) if request.needs_token else None
         left = None if until is None else until - clock()
         if left is not None and left <= 0:
             return _errors.DeadlineExceeded("the call was not over in time", seconds=settings.timeouts.total), None
@@ -147,7 +148,8 @@ class Session:
                 outcome: Outcome = reply_of(response, b"", token)
             else:
                 given, response = response, None
-                outcome = reply_of(given, _read(given), token)
+                timeout["read"] = shortest(answer_within, None if until is None else until - clock())
+                outcome = reply_of(given, _read(given, until), token)
         except Exception as error:  # noqa: BLE001 - the HTTP library's, of which we make ours
             outcome, response = failure(error), None
         try:
@@ -159,7 +161,8 @@ class Session:
             raise
         return outcome, response
 
-    def _token(self, attempt: Attempt, settings: Settings) -> str | None:
+    def _token(self, attempt: Attempt, settings: Settings, until: float | None) -> str | None:
+        """A good token; or None if the time is up, when somebody else, if anybody waits, goes on to ask for one."""
         if self._credentials is None:
             return self._access_token
         token: str | None
@@ -168,15 +171,16 @@ class Session:
             while wanted is not None:
                 outcome: Outcome | None = None
                 if isinstance(wanted, Flight):
-                    by = leave_by.get()
-                    wanted.wait(None if by is None else max(0.0, by - clock()))
+                    wanted.wait(None if until is None else until - clock())
                 else:
                     outcome, _ = self.exchange(
                         wanted,
                         settings,
-                        until=None,
+                        until=until,
                         answer_within=shortest(settings.timeouts.transport_idle, 30.0),
                     )
+                if until is not None and clock() >= until and not isinstance(outcome, Reply):
+                    return None
                 wanted, token = step(lambda: dialogue.send(outcome))  # noqa: B023 - called at once
         return token
 
@@ -187,13 +191,15 @@ def _rest(seconds: float, until: float | None) -> None:
         time.sleep(wait)
 
 
-def _read(response: Any) -> bytes:
+def _read(response: Any, until: float | None) -> bytes:
     """Read a whole body as it is on the wire; the core undoes its coding."""
     body = Body(response.status_code)
     try:
         for piece in response.stream:
             if not body.add(piece):
                 break
+            if until is not None and clock() >= until:
+                raise _errors.TimeoutExpired("the answer was not whole in time")
     finally:
         give_back(response)
     return body.bytes
