@@ -429,6 +429,17 @@ class TestClocks:
         async with world.client(server, timeouts=clocks) as client:
             assert (await client.completions.stream(**ASK).result()).text == TEXT
 
+    async def test_a_reader_that_is_late(self, world, fake, server):
+        """The clocks begin to run when the stream is first asked for something, and not when it is made."""
+        fake.completions.say(SAID)
+        clocks = Timeouts(first_token=self.SHORT * 2, total=self.SHORT * 2)
+        async with world.client(server, timeouts=clocks) as client:
+            stream = client.completions.stream(**ASK)
+            await world.sleep(self.SHORT * 3)
+
+            assert (await stream.result()).text == TEXT
+            assert stream.timing.first_token < self.SHORT * 2
+
     async def test_a_reader_that_is_slow(self, world, fake, server):
         """The clocks do not run while the reader is busy with what it has."""
         fake.completions.say(SAID, every=0.01)

@@ -52,8 +52,9 @@ class CompletionStream:
 
     def __init__(self, session: Session, call: Call) -> None:
         self._session = session
+        self._call = call
         self._settings = call.settings
-        self._reading = Reading(call, reauthorise=session.reauthorises, now=clock())
+        self._reading: Reading | None = None
         self._ready: deque[CompletionChunk] = deque()
         self._response: Any = None
         self._pieces: Iterator[bytes] = iter(())
@@ -73,8 +74,8 @@ class CompletionStream:
         try:
             ready = self._ready
             while not ready:
-                if self._reading.want is _READ and not self._closed:
-                    self._read()
+                if self._reading is not None and self._reading.want is _READ and not self._closed:
+                    self._read(self._reading)
                 else:
                     self._pull()
             return ready.popleft()
@@ -89,7 +90,7 @@ class CompletionStream:
 
     def __enter__(self) -> Self:
         try:
-            self._open()
+            self._open(self._begun())
         except BaseException:
             self._release()
             raise
@@ -146,7 +147,7 @@ class CompletionStream:
     @property
     def completion(self) -> Completion:
         """What was said so far."""
-        return self._reading.completion
+        return Completion() if self._reading is None else self._reading.completion
 
     def result(self) -> Completion:
         """Read to the end.
@@ -159,7 +160,7 @@ class CompletionStream:
         """
         for _ in self:
             pass
-        if not self._reading.complete:
+        if self._reading is None or not self._reading.complete:
             error = _errors.StreamStateError(
                 "the stream was closed before it was complete; .partial holds what was said"
             )
@@ -170,7 +171,7 @@ class CompletionStream:
     @property
     def committed(self) -> bool:
         """Whether a non-empty delta was handed out, after which a failure is no longer retried."""
-        return self._reading.committed
+        return self._reading is not None and self._reading.committed
 
     @property
     def status(self) -> int | None:
@@ -190,7 +191,7 @@ class CompletionStream:
     @property
     def timing(self) -> Timing:
         """How the stream flowed so far."""
-        return self._reading.timing
+        return Timing() if self._reading is None else self._reading.timing
 
     def close(self) -> None:
         """Give the connection back; what was read stays readable in `completion`. The second time does nothing."""
@@ -205,9 +206,15 @@ class CompletionStream:
             # Another thread is reading: its read ends now, and it gives the connection back itself.
             watchdog.bark(watch)
 
+    def _begun(self) -> Reading:
+        """The reading, whose clocks start when the stream is first asked for something."""
+        if self._reading is None:
+            self._reading = Reading(self._call, reauthorise=self._session.reauthorises, now=clock())
+        return self._reading
+
     def _pull(self) -> None:
         """Do what the reading wants next."""
-        reading = self._reading
+        reading = self._begun()
         if self._closed or reading.want is Want.NOTHING:
             self._release()
             if reading.failure is not None and not self._closed:
@@ -215,14 +222,13 @@ class CompletionStream:
             raise StopIteration
         if reading.want is Want.OPEN:
             self._release()
-            self._open()
+            self._open(reading)
         elif reading.want is Want.DRAIN:
-            self._drain()
+            self._drain(reading)
         else:
-            self._read()
+            self._read(reading)
 
-    def _open(self) -> None:
-        reading = self._reading
+    def _open(self, reading: Reading) -> None:
         if reading.want is not Want.OPEN or self._closed:
             return
         response: Any = None
@@ -249,8 +255,8 @@ class CompletionStream:
         self._pieces = iter(response.stream)
         self._watch = Watch(response)
 
-    def _read(self) -> None:
-        reading, watch = self._reading, self._watch
+    def _read(self, reading: Reading) -> None:
+        watch = self._watch
         try:
             # As `_watched_until` has it, whose generator would cost as much as all the rest of it.
             if watch is not None:
@@ -292,9 +298,9 @@ class CompletionStream:
         finally:
             watch.due = None
 
-    def _drain(self) -> None:
+    def _drain(self, reading: Reading) -> None:
         """Read the little that is left of the body, briefly, so that the connection can be used again."""
-        self._reading.ended(clock())
+        reading.ended(clock())
         until = clock() + DRAIN_SECONDS
         try:
             with self._watched_until(until):
