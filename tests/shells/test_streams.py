@@ -19,6 +19,7 @@ from genesys_stream import (
     FirstTokenTimeout,
     GenesysStreamError,
     NotFound,
+    PermissionDenied,
     PoolExhausted,
     Retry,
     ServerError,
@@ -76,6 +77,17 @@ class TestReading:
             await stream.aclose()
             assert fake.diary == []
             assert await texts(stream) == []
+
+    async def test_an_answer_that_says_no(self, world, fake, server):
+        """A refusal is an answer, too: its status and its request id can be asked for."""
+        fake.completions.fail(403, code="not.authorized", message="No.")
+        async with world.client(server) as client:
+            stream = client.completions.stream(**ASK)
+            with pytest.raises(PermissionDenied) as caught:
+                await stream.result()
+
+        assert (stream.status, stream.request_id) == (403, caught.value.correlation_id)
+        assert stream.headers["content-type"].startswith("application/json")
 
     async def test_text_stream(self, world, fake, server):
         """The text alone, with the halves of a surrogate pair joined."""

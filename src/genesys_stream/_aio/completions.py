@@ -14,6 +14,7 @@ from typing_extensions import Self, Unpack
 
 from .. import _errors
 from .._core.completions import Call, CompletionOptions, Reading, Want, complete, completion_call
+from .._core.exchange import Reply
 from .._core.settings import Settings
 from .._core.surrogates import SurrogateJoiner
 from .._http import failure, step
@@ -227,6 +228,8 @@ class AsyncCompletionStream:
                     )
                     if response is not None:
                         self._hold(response)
+                    if isinstance(outcome, Reply):
+                        self._head = outcome
                     if reading.expire(clock()):
                         return
                     attempt, reply = step(lambda: conversation.send(outcome))  # noqa: B023 - called at once
@@ -234,7 +237,6 @@ class AsyncCompletionStream:
             reading.refused(error)
             return
         reading.opened(reply, clock())
-        self._head = reply
         self._pieces = Pieces(self._response.stream)
         if on_asyncio():
             self._alarm = Alarm()

@@ -14,6 +14,7 @@ from typing_extensions import Self, Unpack
 
 from .. import _errors
 from .._core.completions import Call, CompletionOptions, Reading, Want, complete, completion_call
+from .._core.exchange import Reply
 from .._core.settings import Settings
 from .._core.surrogates import SurrogateJoiner
 from .._http import failure, step
@@ -244,6 +245,8 @@ class CompletionStream:
                         keep=True,
                     )
                     self._response = response
+                    if isinstance(outcome, Reply):
+                        self._head = outcome
                     if reading.expire(clock()):
                         return
                     attempt, reply = step(lambda: conversation.send(outcome))  # noqa: B023 - called at once
@@ -251,7 +254,6 @@ class CompletionStream:
             reading.refused(error)
             return
         reading.opened(reply, clock())
-        self._head = reply
         self._pieces = iter(response.stream)
         self._watch = Watch(response)
 
