@@ -362,6 +362,19 @@ class TestJson:
 
         assert [choice.message.content for choice in accumulator.completion.choices] == ["Hi", "Hi"]
 
+    def test_both_ways_alike(self):
+        """Asked for whole or as a stream, the same JSON is the same completion: choices and calls by their place."""
+        function = {"name": "f", "arguments": "{}"}
+        calls = [{"id": name, "type": "function", "index": 0, "function": function} for name in "ab"]
+        choices = [{"message": {"role": "assistant", "content": text, "tool_calls": calls}} for text in "xy"]
+        body = json.dumps({"id": "c", "choices": choices, "usage": {"total_tokens": 3}, "odd": 1}).encode()
+        accumulator = CompletionAccumulator(2)
+        accumulator.add(completion_as_chunk(body))
+        whole = read_completion(body)
+
+        assert whole == accumulator.completion
+        assert [[call.index for call in choice.message.tool_calls] for choice in whole.choices] == [[0, 1], [0, 1]]
+
     @pytest.mark.parametrize("choice", [None, 1, {}, {"message": None}, {"message": {"tool_calls": [1]}}])
     def test_strange_choices(self, choice):
         """A choice that is none is left for the chunk to complain about."""

@@ -196,20 +196,29 @@ def completion_as_chunk(body: bytes) -> CompletionChunk:
         MalformedEvent: It is neither a completion nor an error.
     """
     payload = _completion_object(body)
-    choices = [_as_chunk_choice(index, choice) for index, choice in enumerate(payload["choices"])]
-    return CompletionChunk({**payload, "choices": choices})
+    return CompletionChunk({**payload, "choices": [_as_chunk_choice(choice) for choice in payload["choices"]]})
 
 
-def _as_chunk_choice(index: int, choice: Any) -> Any:
-    message = choice.get("message") if isinstance(choice, Mapping) else None
-    if not isinstance(message, Mapping):
+def _as_chunk_choice(choice: Any) -> Any:
+    if not isinstance(choice, Mapping) or not isinstance(choice.get("message"), Mapping):
         return choice
-    calls = message.get("tool_calls")
+    return {"delta" if name == "message" else name: value for name, value in choice.items()}
+
+
+def _numbered(index: int, choice: Any) -> Any:
+    """Give a choice, and each of its tool calls, the index that only a stream has a need for.
+
+    In a whole message the place is the index of a call; gateways have been seen to give all of them the same one.
+    """
+    if not isinstance(choice, Mapping):
+        return choice
+    choice = {"index": index, **choice}
+    message = choice.get("message")
+    calls = message.get("tool_calls") if isinstance(message, Mapping) else None
     if isinstance(calls, list):
-        # In a whole message the place is the index; gateways have been seen to give all of them the same one.
         numbered = [{**call, "index": i} if isinstance(call, Mapping) else call for i, call in enumerate(calls)]
-        message = {**message, "tool_calls": numbered}
-    return {"index": index, **{name: value for name, value in choice.items() if name != "message"}, "delta": message}
+        choice["message"] = {**message, "tool_calls": numbered}
+    return choice
 
 
 def _completion_object(body: bytes) -> dict[str, Any]:
@@ -223,6 +232,7 @@ def _completion_object(body: bytes) -> dict[str, Any]:
             if is_error_object(payload):
                 raise stream_error(payload, text)
         elif isinstance(payload["choices"], list):
+            payload["choices"] = [_numbered(index, choice) for index, choice in enumerate(payload["choices"])]
             return payload
     msg = f"expected a completion as JSON, got a body beginning {body[:_FIRST_BYTES]!r}"
     raise _errors.MalformedEvent(msg, data=text)
