@@ -49,6 +49,8 @@ def test_every_spelling(region, domain, spell):
         ({}, US.base_url, US.login_url),
         ({"region": None}, US.base_url, US.login_url),
         ({"region": "HTTPS://API.MyPureCloud.IE"}, "HTTPS://api.MyPureCloud.IE", "HTTPS://login.MyPureCloud.IE"),
+        ({"region": "https://MyPureCloud.ie/"}, "https://api.MyPureCloud.ie", "https://login.MyPureCloud.ie"),
+        ({"base_url": "https://mypurecloud.de"}, "https://mypurecloud.de", "https://login.mypurecloud.de"),
         ({"region": "inindca.com"}, "https://api.inindca.com", "https://login.inindca.com"),
         ({"region": "mypurecloud.com:8443"}, "https://api.mypurecloud.com:8443", "https://login.mypurecloud.com:8443"),
         ({"region": "localhost"}, "http://localhost", "http://localhost"),

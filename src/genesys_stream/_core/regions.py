@@ -114,6 +114,8 @@ def _of_url(url: str) -> Endpoints:
         if rest.lower().startswith(prefix):
             domain = rest[len(prefix) :]
             return Endpoints(f"{scheme}://api.{domain}", f"{scheme}://login.{domain}")
+    if rest.lower() in DOMAINS.values():
+        return Endpoints(f"{scheme}://api.{rest}", f"{scheme}://login.{rest}")
     return Endpoints(url, url)
 
 
