@@ -135,7 +135,9 @@ def completion_call(
     except _errors.InvalidArgument:
         raise
     except (TypeError, ValueError, RecursionError) as error:
-        raise _errors.InvalidArgument("the request", f"cannot be written as JSON: {error}") from None
+        named = {name: wanted[name] for name in wanted if name in _IN_THE_BODY or name == "extra_body"}
+        culprit = next((name for name, value in named.items() if not _can_be_written(value)), "messages")
+        raise _errors.InvalidArgument(culprit, f"cannot be written as JSON: {error}") from None
     choices = 1 if body.get("n") is None else body["n"]
     if not isinstance(choices, int) or isinstance(choices, bool) or choices < 1:
         raise _errors.InvalidArgument("n", f"must be a number of choices from 1, not {shown(choices)}")
@@ -156,6 +158,14 @@ def _message(index: int, message: object) -> dict[str, Any]:
     if not isinstance(plain.get("role"), str):
         raise _errors.InvalidArgument(f"messages[{index}]['role']", f"must be a string, not {kind(plain.get('role'))}")
     return plain
+
+
+def _can_be_written(value: object) -> bool:
+    try:
+        dumps(unstructure(value))
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
 
 
 def _shown(value: object) -> str:
