@@ -179,6 +179,13 @@ class TestWaits:
 
         assert after == attempts[1].after
 
+    @pytest.mark.parametrize("asked", ["9" * 20, "9" * 400])
+    def test_without_end(self, asked):
+        """Whoever would wait for ever waits no longer than a clock can tell."""
+        attempts, _ = asking(reply(429, asked), OK, retry=Retry(longest_retry_after=float("inf")))
+
+        assert attempts[1].after == 1e9
+
     @pytest.mark.parametrize(("asked", "longest"), [("181", 180), ("180.1", 180), ("1", 0), ("9" * 400, 1e300)])
     def test_too_long(self, asked, longest):
         """A longer wait than we would wait out ends the call at once."""

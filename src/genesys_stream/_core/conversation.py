@@ -16,7 +16,7 @@ from attrs import field, frozen
 
 from .. import _errors
 from .._errors import GenesysStreamError, NetworkError
-from .._values._checks import check_seconds, check_whole
+from .._values._checks import LONGEST, check_seconds, check_whole
 from .._wire import kind
 from .exchange import Reply, Request, status_error
 
@@ -109,7 +109,7 @@ class Patience:
             raise error
         self._left -= 1
         self.attempts += 1
-        return asked + self._retry.jitter(next(self._bounds))
+        return min(asked + self._retry.jitter(next(self._bounds)), LONGEST)
 
 
 def ask(
