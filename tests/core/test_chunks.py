@@ -118,6 +118,37 @@ class TestStream:
         assert raws(chunks) == [HELLO]
         assert (decoder.done, decoder.failure) == (True, None)
 
+    @pytest.mark.parametrize("between", [b"event: ping\ndata: {}\n\n", b"data:\n\n", b": ping\n\n"])
+    def test_between_chunks(self, between):
+        """What means nothing takes nothing from the chunks around it."""
+        chunks, decoder = decode([event(HELLO) + between + event(HELLO) + between + DONE])
+
+        assert raws(chunks) == [HELLO, HELLO]
+        assert (decoder.done, decoder.failure) == (True, None)
+
+    @pytest.mark.parametrize("other", [' {"choices": []} ', '{"choices": []}\n', '{"usage": {"total_tokens": 3}}'])
+    def test_unusual_chunks(self, other):
+        """White space around a chunk, or no choices in it, make no difference."""
+        chunks, decoder = decode([event(other) + DONE])
+
+        assert raws(chunks) == [json.loads(other)]
+        assert (decoder.done, decoder.failure) == (True, None)
+
+    def test_before_a_failure(self):
+        """The chunks before an event that is too large are handed out, also when they come with it."""
+        chunks, decoder = decode([event(HELLO) + b"data: " + b"x" * LIMIT])
+
+        assert raws(chunks) == [HELLO]
+        assert isinstance(decoder.failure, _errors.EventTooLarge)
+
+    def test_compressed_pieces(self):
+        """A compressed stream is read piece by piece."""
+        body = gzip.compress((event(HELLO) + event(HELLO) + DONE) * 9, mtime=0)
+        chunks, decoder = decode([body[i : i + 20] for i in range(0, len(body), 20)], content_encoding="gzip")
+
+        assert raws(chunks) == [HELLO, HELLO]
+        assert (decoder.done, decoder.failure) == (True, None)
+
     @pytest.mark.parametrize("other", ["[DONE] and more", "DONE", "[done]", "[]"])
     def test_not_done(self, other):
         """What only looks like `[DONE]` is an event that is not a JSON object."""

@@ -242,6 +242,12 @@ class TestWhole:
         assert reading.lost(_errors.ConnectionLost("reset"), 2.0) == ()
         assert (reading.want, reading.failure) == (Want.NOTHING, None)
 
+    def test_a_chunk_that_is_none(self):
+        """The chunks before one that makes no sense are handed out, those that came with it included."""
+        played = play(a_reading(), Body([delta("a"), delta("b") + event({"choices": [1]}) + delta("c")]))
+
+        assert (played.text, type(played.failure)) == ("ab", _errors.MalformedEvent)
+
     def test_told_too_early(self):
         """Bytes, or an end, of a connection that was not opened mean nothing."""
         reading = a_reading()
@@ -499,6 +505,16 @@ class TestClocks:
         played = play(a_reading(timeouts=Timeouts(transport_idle=8.0)), silent, Body([HELLO]))
 
         assert (played.text, len(played.openings)) == ("Hello", 2)
+
+    @pytest.mark.parametrize(("timeouts", "due"), [(Timeouts(), 62.0), (Timeouts(token_idle=None, total=9), 9.0)])
+    def test_every_token_winds_them(self, timeouts, due):
+        """Once text comes, the next clock to run out is the one of the last token, unless the call's is sooner."""
+        reading = a_reading(timeouts=timeouts)
+        reading.opened(OPENED, 0.0)
+        for now in (1.0, 2.0):
+            reading.receive(delta("a"), now)
+
+        assert reading.due == due
 
     def test_clocks_start_anew(self):
         """The next connection's silence is measured from its own beginning."""
