@@ -147,6 +147,13 @@ def failure(error: Exception) -> NetworkError:
     return made
 
 
+def overdue(settings: Settings, cut_short: NetworkError | None = None) -> NetworkError:
+    """Make the exception of a call whose time is up, of which a failed exchange, if there was one, is the cause."""
+    made = _errors.DeadlineExceeded("the call was not over in time", seconds=settings.timeouts.total)
+    made.__cause__ = cut_short
+    return made
+
+
 def _root(error: BaseException) -> BaseException:
     """What tells most: aiohttp's exception, where httpx-aiohttp has made an imprecise one of it.
 

@@ -16,6 +16,12 @@ REFUSED = Reply(401, token="old")
 PROMPT = Retry(jitter=lambda bound: bound)
 
 
+def cutting_short(error):
+    deadline = _errors.DeadlineExceeded("over")
+    deadline.__cause__ = error
+    return deadline
+
+
 def reply(status, retry_after=None):
     return Reply(status, {} if retry_after is None else {"retry-after": retry_after})
 
@@ -226,6 +232,8 @@ class TestRetry:
         *((error, True) for error in NOT_SENT),
         *((error, False) for error in LOST),
         (_errors.DeadlineExceeded("x"), True),
+        (cutting_short(_errors.ConnectFailed("x")), True),
+        (cutting_short(_errors.TransportIdleTimeout("x")), False),
     ],
 )
 def test_certainly_not_sent(error, expected):

@@ -22,6 +22,8 @@ CONNECT = _errors.ConnectFailed("refused")
 LOST = _errors.ConnectionLost("reset")
 SILENT = _errors.TransportIdleTimeout("silence")
 DEADLINE = _errors.DeadlineExceeded("over")
+TOO_LATE = _errors.DeadlineExceeded("over")
+TOO_LATE.__cause__ = SILENT
 UNAUTHORISED = Reply(401, token="old")
 
 
@@ -87,6 +89,8 @@ def test_taken(outcomes, attempts):
         # Ambiguous: an answer was lost.
         ([LOST], False, _errors.AmbiguousDelivery, 1),
         ([SILENT], False, _errors.AmbiguousDelivery, 1),
+        ([TOO_LATE], False, _errors.AmbiguousDelivery, 1),
+        ([TOO_LATE], True, _errors.AmbiguousDelivery, 1),
         ([UNAVAILABLE, LOST], False, _errors.AmbiguousDelivery, 2),
         ([LOST] * 4, True, _errors.AmbiguousDelivery, 4),
         # Ambiguous for ever after, since the first may have been delivered.

@@ -158,5 +158,8 @@ def ask(
 
 
 def certainly_not_sent(error: GenesysStreamError) -> bool:
-    """Whether the request cannot have been received: a deadline is looked at before a request is sent, never after."""
-    return isinstance(error, (_errors.ConnectFailed, _errors.PoolExhausted, _errors.DeadlineExceeded))
+    """Whether the request cannot have been received; the cause of a deadline, if any, is the exchange it cut short."""
+    if isinstance(error, _errors.DeadlineExceeded):
+        cut_short = error.__cause__
+        return not isinstance(cut_short, NetworkError) or certainly_not_sent(cut_short)
+    return isinstance(error, (_errors.ConnectFailed, _errors.PoolExhausted))

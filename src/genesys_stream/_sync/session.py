@@ -21,6 +21,7 @@ from .._http import (
     failure,
     headers_of,
     limits,
+    overdue,
     part_if_more_was_said,
     phases,
     reply_of,
@@ -130,7 +131,7 @@ class Session:
         token = self._token(attempt, settings, until) if request.needs_token else None
         left = None if until is None else until - clock()
         if left is not None and left <= 0:
-            return _errors.DeadlineExceeded("the call was not over in time", seconds=settings.timeouts.total), None
+            return overdue(settings), None
         timeout = phases(settings.timeouts, left, headers=answer_within)
         started = clock()
         response: Any = None
@@ -152,6 +153,8 @@ class Session:
                 outcome = reply_of(given, _read(given, until), token)
         except Exception as error:  # noqa: BLE001 - the HTTP library's, of which we make ours
             outcome, response = failure(error), None
+            if until is not None and clock() >= until:
+                outcome = overdue(settings, outcome)
         try:
             exchanged(_log, settings, attempt, outcome, clock() - started)
         except BaseException:
