@@ -1,5 +1,6 @@
 """The relay and whatever ends it: sources that fail, sinks that fail or are slow, cancellations, and Ctrl-C."""
 
+import _thread
 import asyncio
 import gc
 import signal
@@ -448,14 +449,13 @@ class TestCancelled:
         assert report.delivered_text == "a"
 
 
-def interrupt_when(ready, times=1):
-    """Press Ctrl-C, as the terminal would, once `ready()` is true."""
+def interrupt_when(*conditions):
+    """Press Ctrl-C, as the terminal would, as soon as each condition in turn is true."""
 
     def press():
-        for _ in range(times):
-            settle(ready, 10)
+        for ready in conditions:
+            settle(ready, 60)
             signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-            time.sleep(0.15)
 
     thread = threading.Thread(target=press, daemon=True)
     thread.start()
@@ -510,22 +510,36 @@ class TestCtrlC:
     def test_the_second_one_ends_it(self, fake, server):
         """Who presses twice means it: the rest is listed as undelivered, at once."""
         fake.completions.stall(60, after_events=4, text=SAID)
-        fake.push.rate_limit(30, times=None)
+        fake.push.rate_limit(100, times=None)
         world = WORLDS["sync"]
+        closed = threading.Event()
+
+        class Source:
+            """Tells when it is closed, which is what the first Ctrl-C does; two at once would be one to Python."""
+
+            def __init__(self, stream):
+                self.stream = stream
+
+            def __iter__(self):
+                return iter(self.stream)
+
+            def close(self):
+                closed.set()
+                self.stream.close()
 
         async def scenario():
             async with world.client(server) as client:
                 stream = client.completions.stream(**ASK)
-                presser = interrupt_when(lambda: stream.timing.chunks >= 4 and fake.push.requests, times=2)
+                presser = interrupt_when(lambda: stream.timing.chunks >= 4 and fake.push.requests, closed.is_set)
                 try:
-                    await world.relay(stream, client.push.to("device"), coalescer=often(), grace=60)
+                    await world.relay(Source(stream.it), client.push.to("device"), coalescer=often(), grace=100)
                 finally:
                     presser.join()
 
         began = time.monotonic()
         report = self.run(scenario)
 
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 60
         accounted(report, "".join(SAID[:3]))
         assert "".join(SAID[:3]) == report.undelivered_text
 
@@ -618,6 +632,35 @@ class TestCtrlC:
         assert cleaned == []
         go.set()
         assert settle(lambda: cleaned)
+        assert settle(lambda: not our_threads())
+
+    def test_just_before_a_wait(self):
+        """A Ctrl-C that the system has delivered before the relay began to wait, and that ends no wait, is heard."""
+        taken, go = [], threading.Event()
+
+        def items():
+            yield "a"
+            go.wait(60)
+
+        def press():
+            settle(lambda: taken, 60)
+            time.sleep(0.2)
+            _thread.interrupt_main()  # notes a signal, and wakes nobody
+
+        presser = threading.Thread(target=press)
+        presser.start()
+        began = time.monotonic()
+        try:
+            with pytest.raises(KeyboardInterrupt) as caught:
+                try:
+                    relay(items(), taken.append, coalescer=often())
+                finally:
+                    presser.join()
+            assert time.monotonic() - began < 30
+        finally:
+            go.set()
+
+        assert caught.value.report.delivered_text == "a"
         assert settle(lambda: not our_threads())
 
     def test_at_any_moment(self):

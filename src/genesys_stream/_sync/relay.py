@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -15,8 +14,9 @@ from .._values import Batch, CompletionChunk, RelayReport
 from .completions import CompletionStream
 from .session import clock, leave_by
 
-# On Windows only a wait that ends now and then hears Ctrl-C.
-_LONGEST_WAIT = 0.5 if sys.platform == "win32" else threading.TIMEOUT_MAX
+# A wait does not hear a Ctrl-C that came just before it began, and on Windows it hears none.
+# So the main thread, which is the one to be told, looks up now and then.
+_LONGEST_WAIT = 0.5
 
 
 class Relay:
@@ -113,7 +113,9 @@ class Relay:
 
     def _wait(self, now: float, until: float | None) -> None:
         ends = [at for at in (self._desk.due, until) if at is not None]
-        self._bell.wait(min(max(0.0, min(ends, default=float("inf")) - now), _LONGEST_WAIT))
+        told = threading.current_thread() is threading.main_thread()
+        longest = _LONGEST_WAIT if told else threading.TIMEOUT_MAX
+        self._bell.wait(min(max(0.0, min(ends, default=float("inf")) - now), longest))
 
     def _deliver(self, batch: Batch) -> None:
         try:
