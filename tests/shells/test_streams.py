@@ -599,14 +599,16 @@ class TestClients:
 class TestThreads:
     """What only the blocking client can do."""
 
-    def test_closing_from_another_thread(self, fake, server):
-        """A read that waits ends when another thread closes the stream, and the connection is given back."""
+    @pytest.mark.parametrize("clock", [60.0, None])
+    def test_closing_from_another_thread(self, fake, server, clock):
+        """A read that waits, with a clock or for ever, ends when another thread closes the stream."""
         world = WORLDS["sync"]
 
         async def scenario():
             fake.completions.stall(60, after_events=3, text=SAID)
             fake.completions.say(SAID)
-            async with world.client(server, max_connections=1, timeouts=Timeouts(pool=5)) as client:
+            clocks = Timeouts(pool=5, first_token=clock, token_idle=clock, transport_idle=clock)
+            async with world.client(server, max_connections=1, timeouts=clocks) as client:
                 stream = client.it.completions.stream(**ASK)
                 got = []
                 reader = threading.Thread(target=lambda: got.extend(chunk.text for chunk in stream))

@@ -90,8 +90,7 @@ class Watchdog:
     def bark(self, watch: Watch) -> None:
         """End a stream's read now, unless the stream has left."""
         with self._bell:
-            if watch in self._watched:
-                watch.bark()
+            watch.bark()
 
     def _run(self) -> None:
         with self._bell:
