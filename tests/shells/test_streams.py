@@ -226,6 +226,24 @@ class TestLeaving:
             assert caught.value.partial == stream.completion
             assert await texts(client.completions.stream(**ASK)) == SAID
 
+    @pytest.mark.parametrize("status", [429, 503])
+    async def test_closing_before_the_answer(self, world, fake, server, status):
+        """A stream that is closed by another thread or task before it is answered is not asked for again."""
+        waits = Retry(attempts=9, first_wait=1, longest_wait=1, jitter=lambda bound: bound)
+        fake.completions.fail(status, times=None)
+        async with world.client(server, retry=waits) as client:
+            stream = client.completions.stream(**ASK)
+
+            async def read():
+                return await texts(stream)
+
+            async def close():
+                await world.until(lambda: fake.completions.requests)
+                await stream.aclose()
+
+            assert await world.together(read, close) == [[], None]
+        assert len(fake.completions.requests) == 1
+
     async def test_letting_go(self, world, fake, server):
         """A stream that is dropped without a word gives its connection back."""
         fake.completions.stall(60, after_events=3, text=SAID)
@@ -619,6 +637,24 @@ class TestThreads:
                 assert not reader.is_alive()
                 assert "".join(SAID[:2]) == "".join(got) == stream.completion.text
                 assert await texts(client.completions.stream(**ASK)) == SAID
+
+        world.run(scenario)
+
+    def test_closing_while_it_rests(self, fake, server):
+        """A stream that is closed while it waits for its next attempt waits no longer."""
+        world = WORLDS["sync"]
+
+        async def scenario():
+            fake.completions.rate_limit(100)
+            async with world.client(server) as client:
+                stream = client.it.completions.stream(**ASK)
+                reader = threading.Thread(target=lambda: list(stream))
+                reader.start()
+                await world.until(lambda: fake.completions.requests)
+                time.sleep(0.1)
+                stream.close()
+                reader.join(30)
+                assert not reader.is_alive()
 
         world.run(scenario)
 

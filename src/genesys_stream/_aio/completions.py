@@ -225,12 +225,13 @@ class AsyncCompletionStream:
                         until=reading.due,
                         answer_within=self._settings.timeouts.transport_idle,
                         keep=True,
+                        rest=self._rest,
                     )
                     if response is not None:
                         self._hold(response)
                     if isinstance(outcome, Reply):
                         self._head = outcome
-                    if reading.expire(clock()):
+                    if reading.expire(clock()) or self._closed:
                         return
                     attempt, reply = step(lambda: conversation.send(outcome))  # noqa: B023 - called at once
         except _errors.GenesysStreamError as error:
@@ -241,6 +242,10 @@ class AsyncCompletionStream:
         if on_asyncio():
             self._alarm = Alarm()
             self._time = self._alarm.time
+
+    async def _rest(self, seconds: float) -> bool:
+        await anyio.sleep(seconds)
+        return self._closed
 
     def _hold(self, response: Any) -> None:
         self._response = response

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import closing, suppress
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -111,6 +111,7 @@ class Session:
         until: float | None,
         answer_within: float | None,
         keep: bool = False,
+        rest: Callable[[float], Awaitable[object]] = anyio.sleep,
     ) -> tuple[Outcome, Any]:
         """Make one attempt.
 
@@ -120,11 +121,17 @@ class Session:
             until: The clock's time at which to stop waiting.
             answer_within: For how many seconds the reply may keep its reader waiting.
             keep: Whether a success's body is left to be streamed.
+            rest: Waits some seconds before the attempt; returns True when nobody wants it any more.
 
         Returns:
             The outcome; and the open response, if its body was left.
+
+        Raises:
+            StreamStateError: Nobody wants it any more.
         """
-        await _rest(attempt.after, until)
+        wait = attempt.after if until is None else min(attempt.after, until - clock())
+        if wait > 0 and await rest(wait):
+            raise _errors.StreamStateError("the stream was closed before it was answered")
         request = attempt.request
         token = await self._token(attempt, settings, until) if request.needs_token else None
         left = None if until is None else until - clock()
@@ -266,9 +273,3 @@ async def give_back(response: Any) -> None:
     # What was wanted has been read, and a connection that cannot even be closed is given up by the HTTP library.
     with suppress(Exception):
         await response.aclose()
-
-
-async def _rest(seconds: float, until: float | None) -> None:
-    wait = seconds if until is None else min(seconds, until - clock())
-    if wait > 0:
-        await anyio.sleep(wait)

@@ -63,6 +63,7 @@ class CompletionStream:
         self._head: Any = None
         self._busy = threading.Lock()
         self._closed = False
+        self._left = threading.Event()
 
     def __iter__(self) -> Iterator[CompletionChunk]:
         return _Loop(self)
@@ -197,6 +198,7 @@ class CompletionStream:
     def close(self) -> None:
         """Give the connection back; what was read stays readable in `completion`. The second time does nothing."""
         self._closed = True
+        self._left.set()
         if self._busy.acquire(False):
             try:
                 self._ready.clear()
@@ -243,11 +245,12 @@ class CompletionStream:
                         until=reading.due,
                         answer_within=self._settings.timeouts.transport_idle,
                         keep=True,
+                        rest=self._left.wait,
                     )
                     self._response = response
                     if isinstance(outcome, Reply):
                         self._head = outcome
-                    if reading.expire(clock()):
+                    if reading.expire(clock()) or self._closed:
                         return
                     attempt, reply = step(lambda: conversation.send(outcome))  # noqa: B023 - called at once
         except _errors.GenesysStreamError as error:

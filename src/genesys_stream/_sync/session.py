@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Callable
 from contextlib import closing, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -112,6 +113,7 @@ class Session:
         until: float | None,
         answer_within: float | None,
         keep: bool = False,
+        rest: Callable[[float], object] = time.sleep,
     ) -> tuple[Outcome, Any]:
         """Make one attempt.
 
@@ -121,12 +123,18 @@ class Session:
             until: The clock's time at which to stop waiting.
             answer_within: For how many seconds the reply may keep its reader waiting.
             keep: Whether a success's body is left to be streamed.
+            rest: Waits some seconds before the attempt; returns True when nobody wants it any more.
 
         Returns:
             The outcome; and the open response, if its body was left.
+
+        Raises:
+            StreamStateError: Nobody wants it any more.
         """
         until = shortest(until, leave_by.get())
-        _rest(attempt.after, until)
+        wait = attempt.after if until is None else min(attempt.after, until - clock())
+        if wait > 0 and rest(wait):
+            raise _errors.StreamStateError("the stream was closed before it was answered")
         request = attempt.request
         token = self._token(attempt, settings, until) if request.needs_token else None
         left = None if until is None else until - clock()
@@ -186,12 +194,6 @@ class Session:
                     return None
                 wanted, token = step(lambda: dialogue.send(outcome))  # noqa: B023 - called at once
         return token
-
-
-def _rest(seconds: float, until: float | None) -> None:
-    wait = seconds if until is None else min(seconds, until - clock())
-    if wait > 0:
-        time.sleep(wait)
 
 
 def _read(response: Any, until: float | None) -> bytes:
