@@ -137,6 +137,8 @@ def test_in_the_clear(url):
         with pytest.raises(ConfigurationError, match="in the clear"):
             endpoints(**arguments)
         assert url in repr(endpoints(**arguments, allow_insecure_http=True)).replace("login.", "api.")
+        with pytest.raises(ConfigurationError, match="must be True or False"):
+            endpoints(**arguments, allow_insecure_http="no")
 
 
 @pytest.mark.parametrize(

@@ -77,6 +77,9 @@ def endpoints(
         if value is not None and not isinstance(value, str):
             msg = f"{name} must be a string, not {kind(value)}"
             raise ConfigurationError(msg)
+    if not isinstance(allow_insecure_http, bool):
+        msg = f"allow_insecure_http must be True or False, not {kind(allow_insecure_http)}"
+        raise ConfigurationError(msg)
     if base_url is not None:
         base_url = _checked("base_url", base_url, allow_insecure_http)
     named = region if region is not None else base_url if base_url is not None else "us-east-1"
