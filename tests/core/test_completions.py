@@ -11,7 +11,15 @@ from hypothesis import HealthCheck, given, settings as hypothesis_settings, stra
 from tests.strategies import cuts
 
 from genesys_stream import _errors
-from genesys_stream._core.completions import Reading, Want, complete, completion_call
+from genesys_stream._core.completions import (
+    _OF_THE_CALL,
+    _OPTIONS,
+    CompletionOptions,
+    Reading,
+    Want,
+    complete,
+    completion_call,
+)
 from genesys_stream._core.conversation import Retry
 from genesys_stream._core.exchange import Reply
 from genesys_stream._core.settings import settings
@@ -671,6 +679,15 @@ class TestCall:
             {"role": "tool", "content": None, "tool_calls": [{"index": 0, "id": "c", "function": {}}]},
         ]
 
+    def test_every_option_has_its_kind(self):
+        """Each option of the body is checked, and one that is of its kind is sent as it is."""
+        of_a_kind = {int: 1, float: 0.5, str: "x", bool: True, list: ["x"], dict: {"x": 1}}
+        assert _OPTIONS.keys() == CompletionOptions.__annotations__.keys() - set(_OF_THE_CALL)
+        for name, kinds in _OPTIONS.items():
+            for kind in kinds:
+                call = a_call(**{name: of_a_kind[kind]})
+                assert json.loads(call.request.content)[name] == of_a_kind[kind]
+
     def test_settings(self):
         """Timeouts and patience may be set for one call."""
         call = a_call(timeouts=Timeouts(total=1.0), retry=Retry(attempts=9))
@@ -690,9 +707,20 @@ class TestCall:
             ("messages", {"messages": []}),
             ("messages[1]", {"messages": [*ASK, "Hi"]}),
             ("messages[0]['role']", {"messages": [{"content": "Hi"}]}),
-            ("messages", {"messages": [ROUND]}),
+            ("messages[0]['content']", {"messages": [{"role": "user", "content": 5}]}),
+            ("messages[0]", {"messages": [ROUND]}),
+            ("messages[1]", {"messages": [*ASK, {"role": "user", "content": b"Hi"}]}),
             ("extra_body", {"options": {"extra_body": {"x": object()}}}),
-            ("temperature", {"options": {"stop": "x", "temperature": float("nan")}}),
+            ("extra_body", {"options": {"extra_body": 0}}),
+            ("extra_headers", {"options": {"extra_headers": 0}}),
+            ("temperature", {"options": {"temperature": float("nan")}}),
+            ("temperature", {"options": {"temperature": "hot"}}),
+            ("temperature", {"options": {"temperature": True}}),
+            ("max_tokens", {"options": {"max_tokens": 1.5}}),
+            ("stop", {"options": {"stop": {"a", "b"}}}),
+            ("tools", {"options": {"tools": "search"}}),
+            ("logit_bias", {"options": {"logit_bias": {"50256": float("inf")}}}),
+            ("logprobs", {"options": {"logprobs": 1}}),
             ("n", {"options": {"n": 0}}),
             ("n", {"options": {"n": True}}),
             ("n", {"options": {"n": 1.5}}),

@@ -177,6 +177,8 @@ def test_every_door(door):
             assert 0 < len(str(complaint)) < 2000, (door, argument)
 
 
+ROUND = []
+ROUND.append(ROUND)
 NAMED = [
     ("burst", lambda: Rate(0, 1.0)),
     ("burst", lambda: Rate("40", 1.0)),
@@ -187,6 +189,10 @@ NAMED = [
     ("push_rate", lambda: Client("i", "s", base_url=HOST, push_rate=40)),
     ("max_connections", lambda: Client("i", "s", base_url=HOST, max_connections="9")),
     ("total", lambda: Timeouts(total=float("inf"))),
+    ("total", lambda: Timeouts(total=ROUND)),
+    ("temperature", lambda: CLIENT.completions.stream(**ASK, temperature="hot")),
+    ("stop", lambda: CLIENT.completions.stream(**ASK, stop=ROUND)),
+    ("data", lambda: CLIENT.push.to("device", data=0)),
     ("total", lambda: Timeouts(total=10**400)),
     ("first_wait", lambda: Retry(first_wait=float("inf"))),
     ("attempts", lambda: Retry(attempts=-(10**5000))),

@@ -201,7 +201,7 @@ class AsyncPushClient:
             targets,
             title=title,
             body=body,
-            data=data or {},
+            data={} if data is None else data,
             ref=ref,
             mode=mode,
             alert=alert,

@@ -76,7 +76,38 @@ class CompletionOptions(TypedDict, total=False):
 
 
 _OF_THE_CALL = ("extra_body", "extra_headers", "timeouts", "retry")
-_IN_THE_BODY = frozenset(CompletionOptions.__annotations__).difference(_OF_THE_CALL)
+
+# What an option is in JSON; how far its numbers go, and what its objects hold, is for the service to say.
+_OPTIONS: dict[str, tuple[type, ...]] = {
+    "temperature": (int, float),
+    "top_p": (int, float),
+    "max_tokens": (int,),
+    "max_completion_tokens": (int,),
+    "stop": (str, list),
+    "n": (int,),
+    "tools": (list,),
+    "tool_choice": (str, dict),
+    "parallel_tool_calls": (bool,),
+    "response_format": (dict,),
+    "seed": (int,),
+    "stream_options": (dict,),
+    "frequency_penalty": (int, float),
+    "presence_penalty": (int, float),
+    "logit_bias": (dict,),
+    "logprobs": (bool,),
+    "top_logprobs": (int,),
+    "reasoning_effort": (str,),
+    "user": (str,),
+    "metadata": (dict,),
+}
+_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    bool: "a boolean",
+    list: "a list",
+    dict: "a mapping",
+}
 
 
 @frozen
@@ -109,7 +140,7 @@ def completion_call(
     """
     wanted: Mapping[str, Any] = options
     for name in wanted:
-        if name not in _IN_THE_BODY and name not in _OF_THE_CALL:
+        if name not in _OPTIONS and name not in _OF_THE_CALL:
             raise _errors.InvalidArgument(name, "is not an option of a completion; fields of your own go in extra_body")
     if not isinstance(model, str) or not model:
         raise _errors.InvalidArgument("model", f"must be a name that is not empty, not {_shown(model)}")
@@ -120,23 +151,24 @@ def completion_call(
         )
     if not messages:
         raise _errors.InvalidArgument("messages", "must hold at least one message")
-    extra_body = wanted.get("extra_body") or {}
+    extra_body = {} if wanted.get("extra_body") is None else wanted["extra_body"]
     if not isinstance(extra_body, Mapping):
         raise _errors.InvalidArgument("extra_body", f"must be a mapping, not {kind(extra_body)}")
+    chosen = {name: wanted[name] for name in wanted if name in _OPTIONS and wanted[name] is not None}
     try:
         body: dict[str, Any] = {
             "model": model,
             "messages": [_message(index, message) for index, message in enumerate(messages)],
             "stream": stream,
-            **{name: unstructure(wanted[name]) for name in wanted if name in _IN_THE_BODY and wanted[name] is not None},
+            **{name: _option(name, value) for name, value in chosen.items()},
             **unstructure(extra_body),
         }
         content = dumps(body)
-    except _errors.InvalidArgument:
-        raise
     except (TypeError, ValueError, RecursionError) as error:
-        named = {name: wanted[name] for name in wanted if name in _IN_THE_BODY or name == "extra_body"}
-        culprit = next((name for name, value in named.items() if not _can_be_written(value)), "messages")
+        if isinstance(error, _errors.InvalidArgument):
+            raise
+        parts = {**{f"messages[{index}]": part for index, part in enumerate(messages)}, **chosen}
+        culprit = next((name for name, part in parts.items() if not _is_json(part)), "extra_body")
         raise _errors.InvalidArgument(culprit, f"cannot be written as JSON: {error}") from None
     choices = 1 if body.get("n") is None else body["n"]
     if not isinstance(choices, int) or isinstance(choices, bool) or choices < 1:
@@ -145,7 +177,7 @@ def completion_call(
         "Content-Type": "application/json",
         "Accept": "text/event-stream" if stream else "application/json",
         "Cache-Control": "no-store",
-        **checked_headers("extra_headers", wanted.get("extra_headers") or {}),
+        **({} if wanted.get("extra_headers") is None else checked_headers("extra_headers", wanted["extra_headers"])),
     }
     request = Request("POST", settings.completions_url, headers, content, token_margin=TOKEN_MARGIN)
     return Call(request, choices, settings.changed(timeouts=wanted.get("timeouts"), retry=wanted.get("retry")))
@@ -157,10 +189,21 @@ def _message(index: int, message: object) -> dict[str, Any]:
         raise _errors.InvalidArgument(f"messages[{index}]", f"must be a mapping or a Message, not {kind(message)}")
     if not isinstance(plain.get("role"), str):
         raise _errors.InvalidArgument(f"messages[{index}]['role']", f"must be a string, not {kind(plain.get('role'))}")
+    content = plain.get("content")
+    if isinstance(content, (int, float)):
+        raise _errors.InvalidArgument(f"messages[{index}]['content']", f"must be text or parts, not {kind(content)}")
     return plain
 
 
-def _can_be_written(value: object) -> bool:
+def _option(name: str, value: object) -> Any:
+    plain, kinds = unstructure(value), _OPTIONS[name]
+    if not isinstance(plain, kinds) or (isinstance(plain, bool) and bool not in kinds):
+        wanted = " or ".join(_WORDS[one] for one in kinds if one is not int or float not in kinds)
+        raise _errors.InvalidArgument(name, f"must be {wanted}, not {kind(value)}")
+    return plain
+
+
+def _is_json(value: object) -> bool:
     try:
         dumps(unstructure(value))
     except (TypeError, ValueError, RecursionError):

@@ -203,7 +203,7 @@ class PushClient:
             targets,
             title=title,
             body=body,
-            data=data or {},
+            data={} if data is None else data,
             ref=ref,
             mode=mode,
             alert=alert,

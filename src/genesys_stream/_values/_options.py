@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import attrs
 from attrs import frozen
 
 from .. import _errors
@@ -39,10 +38,10 @@ class Timeouts:
     total: float | None = None
 
     def __attrs_post_init__(self) -> None:
-        for name, seconds in attrs.asdict(self).items():
-            if seconds is None:
-                continue
-            check_seconds(name, seconds)
+        for name in Timeouts.__annotations__:
+            seconds = getattr(self, name)
+            if seconds is not None:
+                check_seconds(name, seconds)
 
 
 @frozen
