@@ -302,7 +302,7 @@ class Strange:
             return -1.0
         if self.mischief and self.mischief[0] == "due is no time":
             return "soon"
-        if self.mischief and self.mischief[0] == "due is not a number":
+        if self.mischief and self.mischief[0] == "due is NaN":
             return float("nan")
         if self.mischief and self.mischief[0] == "due raises":
             raise RuntimeError
@@ -322,6 +322,8 @@ class Strange:
             return [*batches, Batch("never said")]
         if what == "strings":
             return [batch.text for batch in batches] or ["x"]
+        if what == "bytes":
+            return [Batch(batch.text.encode()) for batch in batches] or [Batch(b"x")]
         if what == "repeat":
             return [*batches, *batches]
         if what == "half, then raise":
@@ -342,8 +344,8 @@ class Strange:
 
 
 MISCHIEF = [
-    *("nothing", "raise", "none", "drop", "empty", "invent", "strings", "repeat", "half, then raise"),
-    *("due is past", "due is no time", "due is not a number", "due raises"),
+    *("nothing", "raise", "none", "drop", "empty", "invent", "strings", "bytes", "repeat", "half, then raise"),
+    *("due is past", "due is no time", "due is NaN", "due raises"),
 ]
 
 
@@ -796,8 +798,8 @@ class TestStrategies:
     @pytest.mark.parametrize(
         "mischief",
         [
-            *(["raise"], ["none"], ["invent"], ["strings"], ["repeat"], ["half, then raise"]),
-            *(["nothing", "due raises"], ["nothing", "due is no time"], ["nothing", "due is not a number"]),
+            *(["raise"], ["none"], ["invent"], ["strings"], ["bytes"], ["repeat"], ["half, then raise"]),
+            *(["nothing", "due raises"], ["nothing", "due is no time"], ["nothing", "due is NaN"]),
         ],
         ids=lambda mischief: mischief[-1],
     )
@@ -811,7 +813,11 @@ class TestStrategies:
 
         assert final.text == "exactly 18 letters!"
         assert final.state == "complete"
-        assert desk.report(Listener().completion).error is not None
+        error = desk.report(Listener().completion).error
+        if "raise" in mischief[-1]:
+            assert isinstance(error, (RuntimeError, ZeroDivisionError))
+        else:
+            assert error.argument == "coalescer"
 
     def test_what_a_strategy_keeps(self):
         """What a strategy keeps for itself goes out at the end."""

@@ -110,11 +110,10 @@ def lost_in_hand() -> _errors.AmbiguousDelivery:
     return _errors.AmbiguousDelivery("the delivery was interrupted; it may have been delivered")
 
 
-def _a_time(due: float) -> float:
-    due = float(due)
-    if math.isnan(due):
-        raise _errors.InvalidArgument("the coalescer", "must be due at some time, or None, not at NaN")
-    return due
+def _a_time(due: object) -> float:
+    if not isinstance(due, (int, float)) or math.isnan(due):
+        raise _errors.InvalidArgument("coalescer", "must be due at a time in seconds, or None")
+    return float(due)
 
 
 def _all_of(batch: Batch) -> int:
@@ -226,7 +225,7 @@ class Desk:
         if self._mistake is None:
             try:
                 batches = ask(*arguments)
-                if batches != ():
+                if batches or not isinstance(batches, (list, tuple)):
                     self._accept(batches)
                 due = self._coalescer.due
                 self._tick_at = None if due is None or self._closing is not None else _a_time(due)
@@ -236,16 +235,19 @@ class Desk:
             self._release("error")
 
     def _accept(self, batches: Iterable[Batch]) -> None:
+        if not isinstance(batches, Iterable):
+            raise _errors.InvalidArgument("coalescer", f"must give batches, not {kind(batches)}")
         held, taken = None, 0
         try:
             for batch in batches:
                 held = "".join(self._held) if held is None else held
-                if not isinstance(batch, Batch) or not held.startswith(batch.text, taken):
+                text = batch.text if isinstance(batch, Batch) else None
+                if not isinstance(text, str) or not held.startswith(text, taken):
                     msg = "must give batches of the text that it was fed, unchanged and in order"
-                    raise _errors.InvalidArgument("the coalescer", msg)
-                if batch.text:
+                    raise _errors.InvalidArgument("coalescer", msg)
+                if text:
                     self._ready.append(batch)
-                    taken += len(batch.text)
+                    taken += len(text)
         finally:
             if held is not None and taken:
                 self._held = [held[taken:]] if taken < len(held) else []
