@@ -196,7 +196,11 @@ class CompletionStream:
         return Timing() if self._reading is None else self._reading.timing
 
     def close(self) -> None:
-        """Give the connection back; what was read stays readable in `completion`. The second time does nothing."""
+        """Give the connection back; what was read stays readable in `completion`. The second time does nothing.
+
+        Where another thread reads, its read ends at once; where it still waits for the headers, it waits for them as
+        long as the clocks say, and asks no more.
+        """
         self._closed = True
         self._left.set()
         if self._busy.acquire(False):
