@@ -144,7 +144,7 @@ class InFlight:
     def tick(self, now: float) -> Sequence[Batch]:
         """Send what has gathered, if nothing is on its way or it has waited for too long."""
         if self.due is None or now < self.due:
-            return ()
+            return []
         self._on_its_way = True
         return [self._buffer.take(len(self._buffer), "boundary")]
 

@@ -29,7 +29,7 @@ class PassThrough:
 
     def tick(self, now: float) -> Sequence[Batch]:  # noqa: ARG002 - the protocol's signature
         """Give nothing."""
-        return ()
+        return []
 
     def close(self, now: float) -> Sequence[Batch]:
         """Give U+FFFD for half a character that was left alone."""
@@ -78,7 +78,7 @@ class TimeSize:
         """Send what is buffered once the window has closed."""
         due = self.due
         if due is None or now < due:
-            return ()
+            return []
         return [self._buffer.take(self._buffer.ripe(now, self.window), "time")]
 
     def close(self, now: float) -> Sequence[Batch]:

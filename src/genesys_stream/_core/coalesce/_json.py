@@ -99,7 +99,7 @@ class JsonArtifact:
     def tick(self, now: float) -> Sequence[Batch]:
         """Send what is buffered once `max_latency` is over."""
         if self.max_latency is None or self.due is None or now < self.due:
-            return ()
+            return []
         return [self._take(self._buffer.ripe(now, self.max_latency), "time")]
 
     def close(self, now: float) -> Sequence[Batch]:

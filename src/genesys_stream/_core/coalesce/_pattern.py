@@ -98,7 +98,7 @@ class Pattern:
     def tick(self, now: float) -> Sequence[Batch]:
         """Send what is buffered, to the end of a word if the rest may still wait, once `max_latency` is over."""
         if self.due is None or now < self.due:
-            return ()
+            return []
         n = _between_words(self._buffer.peek(), len(self._buffer))
         if not n or n < self._buffer.overdue(now, self.max_latency):
             n = self._buffer.ripe(now, self.max_latency)

@@ -53,7 +53,7 @@ class RateBudget:
     def tick(self, now: float) -> Sequence[Batch]:
         """Send everything if a push is allowed."""
         if self.due is None or now < self.due:
-            return ()
+            return []
         return self._spend([self._buffer.take(len(self._buffer), "budget")], now)
 
     def close(self, now: float) -> Sequence[Batch]:

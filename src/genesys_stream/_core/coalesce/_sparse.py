@@ -95,7 +95,7 @@ class Milestones:
         self._buffer.add(text, now)
         # The buffer is looked into only when it is long enough, or a long answer would be joined for each delta.
         if not self._reached(len(self._buffer)) or not self._reached(n := self._buffer.settled()):
-            return ()
+            return []
         self._sent += n
         return [self._buffer.take(n, "boundary")]
 
@@ -104,7 +104,7 @@ class Milestones:
 
     def tick(self, now: float) -> Sequence[Batch]:  # noqa: ARG002 - the protocol's signature
         """Give nothing."""
-        return ()
+        return []
 
     def close(self, now: float) -> Sequence[Batch]:
         """Send what is left."""
