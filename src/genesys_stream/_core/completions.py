@@ -151,7 +151,9 @@ def completion_call(
         )
     if not messages:
         raise _errors.InvalidArgument("messages", "must hold at least one message")
-    extra_body = {} if wanted.get("extra_body") is None else wanted["extra_body"]
+    extra_body = wanted.get("extra_body")
+    if extra_body is None:
+        extra_body = {}
     if not isinstance(extra_body, Mapping):
         raise _errors.InvalidArgument("extra_body", f"must be a mapping, not {kind(extra_body)}")
     chosen = {name: wanted[name] for name in wanted if name in _OPTIONS and wanted[name] is not None}
@@ -173,11 +175,12 @@ def completion_call(
     choices = 1 if body.get("n") is None else body["n"]
     if not isinstance(choices, int) or isinstance(choices, bool) or choices < 1:
         raise _errors.InvalidArgument("n", f"must be a number of choices from 1, not {shown(choices)}")
+    extra_headers = wanted.get("extra_headers")
     headers = {
         "Content-Type": "application/json",
         "Accept": "text/event-stream" if stream else "application/json",
         "Cache-Control": "no-store",
-        **({} if wanted.get("extra_headers") is None else checked_headers("extra_headers", wanted["extra_headers"])),
+        **checked_headers("extra_headers", {} if extra_headers is None else extra_headers),
     }
     request = Request("POST", settings.completions_url, headers, content, token_margin=TOKEN_MARGIN)
     return Call(request, choices, settings.changed(timeouts=wanted.get("timeouts"), retry=wanted.get("retry")))
