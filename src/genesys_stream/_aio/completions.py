@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 from types import TracebackType
@@ -20,7 +20,7 @@ from .._core.surrogates import SurrogateJoiner
 from .._http import failure, step
 from .._values import Completion, CompletionChunk, Message, Timing
 from .session import Session, clock, give_back
-from .shield import Alarm, Pieces, on_asyncio
+from .shield import Alarm, Pieces, finish, on_asyncio
 
 if TYPE_CHECKING:
     from .._core.artifacts import ArtifactReader
@@ -70,8 +70,11 @@ class AsyncCompletionStream:
     def __aiter__(self) -> AsyncIterator[CompletionChunk]:
         return _Loop(self)
 
-    async def __anext__(self) -> CompletionChunk:
+    def __anext__(self) -> Awaitable[CompletionChunk]:
         """The next chunk."""
+        return self._following(self)
+
+    async def _following(self, loop: object) -> CompletionChunk:  # noqa: ARG002 - the loop lives as long as it waits
         while not self._ready:
             if self._busy:
                 msg = "two tasks may not read one stream; read it in one, and hand the chunks on"
@@ -252,8 +255,16 @@ class AsyncCompletionStream:
         self._give_back_later = self._session.reaper.later(partial(give_back, response))
 
     async def _read(self, reading: Reading, pieces: Pieces) -> None:
+        alarm = self._alarm
         try:
-            piece = await self._piece(pieces, self._due_of_a_read)
+            if alarm is None:
+                piece = await self._piece(pieces, self._due_of_a_read(reading))
+            else:
+                # As `_piece` has it, in a coroutine less at every token.
+                steps, piece = pieces.begin()
+                if steps is not None:
+                    alarm.set(self._due_of_a_read(reading))
+                    piece = await finish(steps, piece, alarm)
         except Exception as error:  # noqa: BLE001 - the HTTP library's, of which we make ours
             now = clock()
             if not reading.expire(now):
@@ -265,17 +276,20 @@ class AsyncCompletionStream:
         if not reading.expire(now) and piece is None:
             self._ready.extend(reading.ended(now))
 
-    async def _piece(self, pieces: Pieces, due: Callable[[], float]) -> bytes | None:
+    async def _piece(self, pieces: Pieces, due: float) -> bytes | None:
         """The next piece; None at the end of the body; and nothing at all if it is not there when it is due."""
         if self._alarm is not None:
             steps, piece = pieces.begin()
-            return piece if steps is None else await self._alarm.finish(steps, piece, due())
-        with anyio.CancelScope(deadline=due()):
+            if steps is not None:
+                self._alarm.set(due)
+                piece = await finish(steps, piece, self._alarm)
+            return piece  # type: ignore[no-any-return]
+        with anyio.CancelScope(deadline=due):
             return await pieces.read()
         return b""
 
-    def _due_of_a_read(self) -> float:
-        due = self._begun().due
+    def _due_of_a_read(self, reading: Reading) -> float:
+        due = reading.due
         return _NEVER if due is None else max(due, self._time() + LATE_SECONDS)
 
     async def _drain(self, reading: Reading) -> None:
@@ -283,7 +297,7 @@ class AsyncCompletionStream:
         reading.ended(clock())
         until = clock() + DRAIN_SECONDS
         try:
-            while self._pieces is not None and await self._piece(self._pieces, lambda: until):
+            while self._pieces is not None and await self._piece(self._pieces, until):
                 pass
         except Exception:  # noqa: BLE001, S110 - the completion is whole, and the connection is closed if it is of no more use
             pass
@@ -317,10 +331,8 @@ class _Loop:
     def __aiter__(self) -> Self:
         return self
 
-    async def __anext__(self) -> CompletionChunk:
-        ready = self._stream._ready
-        # Awaited here, so that the loop lives as long as it waits.
-        return ready.popleft() if ready else await self._stream.__anext__()
+    def __anext__(self) -> Awaitable[CompletionChunk]:
+        return self._stream._following(self)
 
     def __del__(self) -> None:
         self._stream._let_go()

@@ -300,7 +300,10 @@ def finish(steps: Steps, pending: Any, alarm: Alarm | None = None) -> Generator[
     Args:
         steps: The read that has begun.
         pending: What it waits for.
-        alarm: Is told what it waits for.
+        alarm: Ends it when it is due; it was set before.
+
+    Returns:
+        The piece, None at the end of the body; and nothing at all, if the alarm has ended the read.
     """
     closing = False
     try:
@@ -328,9 +331,13 @@ def finish(steps: Steps, pending: Any, alarm: Alarm | None = None) -> Generator[
         return done.value  # type: ignore[no-any-return]  # as above
     except StopAsyncIteration:
         return None
+    except BaseException as error:
+        if alarm is not None and alarm.has_ended(error):
+            return b""
+        raise
     finally:
         if alarm is not None:
-            alarm.pending = None
+            alarm.pending = alarm.task = None
 
 
 class Alarm:
@@ -341,45 +348,33 @@ class Alarm:
     It does what a scope does: it cancels what the task waits for, and does so once.
 
     Attributes:
-        pending: What the task waits for, while it reads.
+        task: The task that reads, while it waits.
+        pending: What it waits for.
         time: The event loop's clock.
     """
 
     def __init__(self) -> None:
+        self.task: asyncio.Task[Any] | None = None
         self.pending: Any = None
         self._loop = asyncio.get_running_loop()
         self.time = self._loop.time
         self._timer: asyncio.TimerHandle | None = None
         self._at = float("inf")
         self._due = float("inf")
-        self._task: asyncio.Task[Any] | None = None
         self._rang = False
         self._cancelled_before = 0
 
-    async def finish(self, steps: Steps, pending: Any, due: float) -> bytes | None:
-        """Wait for a piece, as `finish` does, but no longer than until it is due.
-
-        Args:
-            steps: The read that has begun.
-            pending: What it waits for.
-            due: When to give it up, in the event loop's time.
-
-        Returns:
-            The piece, None at the end of the body; and nothing at all, if it did not come in time.
-        """
+    def set(self, due: float) -> None:
+        """End the read that begins now when it is due, in the event loop's time."""
         self._due = due
         if due < self._at:
             self._set(due)
-        self._task, self._rang = asyncio.current_task(), False
-        try:
-            return await finish(steps, pending, self)
-        except asyncio.CancelledError:
-            # If somebody else wanted the task cancelled as well, that is not ours to take back.
-            if not self._rang or _cancellations(self._task) > self._cancelled_before:
-                raise
-            return b""
-        finally:
-            self._task = None
+        self.task, self._rang = asyncio.current_task(), False
+
+    def has_ended(self, error: BaseException) -> bool:
+        """Whether it was the alarm alone that ended the read; if somebody else cancelled the task, that stands."""
+        cancelled = isinstance(error, asyncio.CancelledError)
+        return cancelled and self._rang and _cancellations(self.task) == self._cancelled_before
 
     def stop(self) -> None:
         """Ring no more."""
@@ -395,7 +390,7 @@ class Alarm:
 
     def _ring(self) -> None:
         self._timer, self._at = None, float("inf")
-        if self._task is None or self._rang:
+        if self.task is None or self._rang:
             return
         if self._loop.time() < self._due:
             self._set(self._due)
@@ -403,7 +398,7 @@ class Alarm:
             # It waits for a turn of the event loop, which nobody can cancel.
             self._set(self._loop.time())
         else:
-            self._cancelled_before = _cancellations(self._task)
+            self._cancelled_before = _cancellations(self.task)
             self._rang = self.pending.cancel()
 
 
