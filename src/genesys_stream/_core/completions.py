@@ -338,12 +338,16 @@ class Reading:
     def due(self) -> float | None:
         """When the next clock runs out, in the clock's seconds; None when none is running."""
         heard = self._last_byte
-        if heard is None or not self.committed or self.want is not _READ or self._accumulator.finished:
+        if heard is None or not self.flows:
             return min((clock[0] for clock in self._clocks()), default=None)
-        # As `_clocks` has it for a stream that flows, for which this is asked at every read that has to wait.
-        due = self._last_token + self._token_idle
-        due = min(due, heard + self._transport_idle, self._until)
+        # As `_clocks` has it, for what is asked at every read that has to wait.
+        due = min(self._last_token + self._token_idle, heard + self._transport_idle, self._until)
         return None if due == _NEVER else due
+
+    @property
+    def flows(self) -> bool:
+        """Whether the answer is being said, so that `due` cannot become sooner while that stays so."""
+        return self.committed and self.want is _READ and not self._accumulator.finished
 
     def _clocks(self) -> list[_Clock]:
         """The clocks that are running, as (when it runs out, what it was set to, its error, what did not happen)."""
@@ -444,8 +448,16 @@ class Reading:
         except _errors.MalformedEvent as error:
             chunks, failure = chunks[:count], error
         self._chunks += count
-        if said:
-            self._token_came(now)
+        if said and self.committed:
+            gap = now - self._last_token
+            if gap > self._max_gap:  # noqa: PLR1730 - max() takes three times as long, at every token
+                self._max_gap = gap
+            self._last_token = now
+            self._arrivals += 1
+        elif said:
+            self.committed = True
+            self._first_token = self._last_token = now
+            self._arrivals = 1
         if not self.committed:
             self._held.extend(chunks)
             chunks = ()
@@ -454,17 +466,6 @@ class Reading:
         if failure is not None:
             self._fail(failure)
         return chunks
-
-    def _token_came(self, now: float) -> None:
-        if self.committed:
-            gap = now - self._last_token
-            if gap > self._max_gap:  # noqa: PLR1730 - max() takes three times as long, at every token
-                self._max_gap = gap
-        else:
-            self.committed = True
-            self._first_token = now
-        self._last_token = now
-        self._arrivals += 1
 
     def _release(self) -> list[CompletionChunk]:
         held, self._held = self._held, []

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sys
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -29,10 +29,6 @@ T = TypeVar("T")
 
 DRAIN_SECONDS = 0.05
 """How long to wait for the end of a body whose meaning is complete, so that its connection can be used again."""
-
-LATE_SECONDS = 0.25
-"""How long a read may take though a clock ran out while nobody read: what came meanwhile is in the socket already."""
-
 
 _READ = Want.READ  # an enum's members take their time to be found
 
@@ -262,25 +258,11 @@ class CompletionStream:
             return
         reading.opened(reply, clock())
         self._pieces = iter(response.stream)
-        self._watch = Watch(response)
+        self._watch = Watch(response, reading)
 
     def _read(self, reading: Reading) -> None:
-        watch = self._watch
         try:
-            # As `_watched_until` has it, whose generator would cost as much as all the rest of it.
-            if watch is not None:
-                due = reading.due
-                if due is not None:
-                    due = max(due, clock() + LATE_SECONDS)
-                    if due < watch.noted:
-                        watch.due = due
-                        watchdog.watch(watch)
-                watch.due = due
-            try:
-                piece = next(self._pieces, None)
-            finally:
-                if watch is not None:
-                    watch.due = None
+            piece = self._piece()
         except Exception as error:  # noqa: BLE001 - the HTTP library's, of which we make ours
             now = clock()
             if not reading.expire(now):
@@ -292,30 +274,26 @@ class CompletionStream:
         if not reading.expire(now) and piece is None:
             self._ready.extend(reading.ended(now))
 
-    @contextmanager
-    def _watched_until(self, due: float | None) -> Generator[None, None, None]:
-        """Have what is done inside interrupted when it is due."""
+    def _piece(self) -> bytes | None:
+        """The next piece; None at the end of the body."""
         watch = self._watch
         if watch is None:
-            yield
-            return
-        watch.due = None if due is None else max(due, clock() + LATE_SECONDS)
-        if watch.due is not None and watch.due < watch.noted:
-            watchdog.watch(watch)
+            return None
+        watch.begin()
         try:
-            yield
+            return next(self._pieces, None)
         finally:
-            watch.due = None
+            watch.since = None
 
     def _drain(self, reading: Reading) -> None:
         """Read the little that is left of the body, briefly, so that the connection can be used again."""
         reading.ended(clock())
         until = clock() + DRAIN_SECONDS
+        if self._watch is not None:
+            self._watch.until = until
         try:
-            with self._watched_until(until):
-                for _ in self._pieces:
-                    if clock() >= until:
-                        break
+            while self._piece() is not None and clock() < until:
+                pass
         except Exception:  # noqa: BLE001, S110 - the completion is whole, and the connection is closed if it is of no more use
             pass
 

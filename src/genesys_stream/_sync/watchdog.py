@@ -17,24 +17,49 @@ import sys
 import threading
 from typing import Any
 
+from .._core.completions import Reading
 from .session import clock
 
 _NEVER = float("inf")
+
+_LINGER_SECONDS = 0.1
+"""How long the watchdog waits for another stream when there is none to watch."""
+
+LATE_SECONDS = 0.25
+"""How long a read may take though a clock ran out while nobody read: what came meanwhile is in the socket already."""
 
 
 class Watch:
     """One stream under watch.
 
     Attributes:
-        due: When its next clock runs out; None while nobody waits for it. Its reader sets it, without asking.
-        noted: When the watchdog will next look at `due`.
+        since: When the read began that its reader waits in; None while it does not. The reader sets it, without asking.
+        until: When that read ends, where it is not the reading that says so.
+        noted: When the watchdog will next look whether it is due.
+        flows: Whether the reading flowed when that was noted.
     """
 
-    def __init__(self, response: Any) -> None:
-        self.due: float | None = None
+    def __init__(self, response: Any, reading: Reading) -> None:
+        self.since: float | None = None
+        self.until: float | None = None
         self.noted = _NEVER
+        self.flows = False
+        self._reading = reading
         stream = response.extensions.get("network_stream")
         self._socket = stream.get_extra_info("socket") if stream is not None else None
+
+    def begin(self) -> None:
+        """Take note that a read begins."""
+        self.since = clock()
+        if not (self.flows and self._reading.flows):
+            self.flows = self._reading.flows
+            watchdog.watch(self)
+
+    @property
+    def due(self) -> float | None:
+        """When the read must end; None while there is none, or it may take as long as it likes."""
+        since, due = self.since, self._reading.due if self.until is None else self.until
+        return None if since is None or due is None else max(due, since + LATE_SECONDS)
 
     def bark(self) -> None:
         """Shut the socket down, so that the blocked read returns; a transport without sockets never blocks for long."""
@@ -94,7 +119,14 @@ class Watchdog:
 
     def _run(self) -> None:
         with self._bell:
-            while self._watched and self._heap:
+            idle = False
+            while not idle or (self._watched and self._heap):
+                idle = not (self._watched and self._heap)
+                if idle:
+                    # Streams often follow one another, and a thread takes longer to start than to wait.
+                    self._heap.clear()
+                    self._bell.wait(_LINGER_SECONDS)
+                    continue
                 at, _, watch = self._heap[0]
                 now = clock()
                 if now < at:
@@ -103,17 +135,15 @@ class Watchdog:
                 heapq.heappop(self._heap)
                 if watch not in self._watched or watch.noted != at:
                     continue
+                # In this order, because the reader does not ask for the lock: a read that begins now either is seen
+                # here, or sees that it is no longer noted.
+                watch.noted, watch.flows = _NEVER, False
                 due = watch.due
-                if due is None or due > now:
-                    watch.noted = _NEVER if due is None else due
-                    if due is not None:
-                        heapq.heappush(self._heap, (due, next(self._order), watch))
-                else:
-                    watch.noted = _NEVER
+                if due is not None and due > now:
+                    watch.noted = due
+                    heapq.heappush(self._heap, (due, next(self._order), watch))
+                elif due is not None:
                     watch.bark()
-            self._heap.clear()
-            for watch in self._watched:
-                watch.noted = _NEVER
             self._running = False
 
 
