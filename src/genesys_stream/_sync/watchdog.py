@@ -85,6 +85,7 @@ class Watchdog:
         self._heap: list[tuple[float, int, Watch]] = []
         self._order = itertools.count()
         self._running = False
+        self._wakes_at = _NEVER
 
     def watch(self, watch: Watch) -> None:
         """Begin to watch, or take note that a watched stream is due sooner than was noted."""
@@ -98,7 +99,7 @@ class Watchdog:
             if not self._running:
                 self._running = True
                 threading.Thread(target=self._run, name="genesys-stream watchdog", daemon=True).start()
-            elif self._heap[0][2] is watch:
+            elif due < self._wakes_at:
                 self._bell.notify()
 
     def leave(self, watch: Watch) -> None:
@@ -109,7 +110,7 @@ class Watchdog:
         with self._bell:
             self._watched.discard(watch)
             watch.forget()
-            if not self._watched:
+            if not self._watched and self._wakes_at > clock() + _LINGER_SECONDS:
                 self._bell.notify()
 
     def bark(self, watch: Watch) -> None:
@@ -125,12 +126,12 @@ class Watchdog:
                 if idle:
                     # Streams often follow one another, and a thread takes longer to start than to wait.
                     self._heap.clear()
-                    self._bell.wait(_LINGER_SECONDS)
+                    self._sleep(clock() + _LINGER_SECONDS)
                     continue
                 at, _, watch = self._heap[0]
                 now = clock()
                 if now < at:
-                    self._bell.wait(min(at - now, threading.TIMEOUT_MAX))
+                    self._sleep(at)
                     continue
                 heapq.heappop(self._heap)
                 if watch not in self._watched or watch.noted != at:
@@ -145,6 +146,10 @@ class Watchdog:
                 elif due is not None:
                     watch.bark()
             self._running = False
+
+    def _sleep(self, until: float) -> None:
+        self._wakes_at = until
+        self._bell.wait(min(max(0.0, until - clock()), threading.TIMEOUT_MAX))
 
 
 watchdog = Watchdog()
