@@ -3,104 +3,51 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ._auth import ClientCredentials
-from ._core import coalesce as _coalesce
-from ._core.accumulate import CompletionAccumulator
-from ._core.budget import (
-    ANDROID_BACKGROUND,
-    ANDROID_FOREGROUND,
-    APNS_ALERT,
-    APNS_BACKGROUND,
-    GENESYS,
-    LIVE_ACTIVITY,
-    Profile,
-    Rate,
-)
-from ._core.coalesce import Coalescer, LearnsFromDelivery
-from ._core.completions import CompletionOptions
-from ._core.conversation import Retry
-from ._core.payload import Envelope
-from ._core.settings import COMPLETIONS_PATH, PUSH_PATH
-from ._core.sse import EventDecoder
-from ._core.text import TextBuffer
-from ._errors import (
-    AmbiguousDelivery,
-    AuthenticationError,
-    BadGateway,
-    BadRequest,
-    ConfigurationError,
-    Conflict,
-    ConnectFailed,
-    ConnectionLost,
-    DeadlineExceeded,
-    EventTooLarge,
-    FirstTokenTimeout,
-    GatewayTimeout,
-    GenesysStreamError,
-    InvalidArgument,
-    MalformedEvent,
-    NetworkError,
-    NotFound,
-    ParseError,
-    PayloadTooLarge,
-    PermissionDenied,
-    PoolExhausted,
-    ProtocolError,
-    RateLimited,
-    RequestTimeout,
-    ServerError,
-    ServiceError,
-    ServiceUnavailable,
-    StatusError,
-    StreamStateError,
-    StreamTruncated,
-    TimeoutExpired,
-    TokenIdleTimeout,
-    TransportIdleTimeout,
-    UnexpectedContent,
-    UnsupportedMediaType,
-    UsageError,
-)
-from ._relay import Sink, relay
-from ._sync.client import Client
-from ._sync.completions import Completions, CompletionStream
-from ._sync.push import PushClient, PushSink
-from ._values import (
-    Artifact,
-    Batch,
-    Choice,
-    ChunkChoice,
-    Completion,
-    CompletionChunk,
-    Delivery,
-    Delta,
-    Exchange,
-    FunctionCall,
-    Message,
-    PushReceipt,
-    RelayReport,
-    ServerSentEvent,
-    Timeouts,
-    Timing,
-    ToolCall,
-    Undelivered,
-    Usage,
-)
 from ._version import __version__
 
 if TYPE_CHECKING:
-    from ._aio.client import AsyncClient
-    from ._aio.completions import AsyncCompletions, AsyncCompletionStream
-    from ._aio.push import AsyncPushClient, AsyncPushSink
-    from ._core.artifacts import ArtifactReader
-    from ._core.assemble import StreamAssembler
+    from ._aio.client import (
+        AsyncClient,
+    )
+    from ._aio.completions import (
+        AsyncCompletions,
+        AsyncCompletionStream,
+    )
+    from ._aio.push import (
+        AsyncPushClient,
+        AsyncPushSink,
+    )
+    from ._auth import (
+        ClientCredentials,
+    )
+    from ._core.accumulate import (
+        CompletionAccumulator,
+    )
+    from ._core.artifacts import (
+        ArtifactReader,
+    )
+    from ._core.assemble import (
+        StreamAssembler,
+    )
+    from ._core.budget import (
+        ANDROID_BACKGROUND,
+        ANDROID_FOREGROUND,
+        APNS_ALERT,
+        APNS_BACKGROUND,
+        GENESYS,
+        LIVE_ACTIVITY,
+        Profile,
+        Rate,
+    )
     from ._core.coalesce import (
         Adaptive,
+        Coalescer,
         FinalOnly,
         Idle,
         ImmediateFirst,
         InFlight,
         JsonArtifact,
+        LearnsFromDelivery,
         Line,
         MarkdownBlock,
         Milestones,
@@ -117,7 +64,102 @@ if TYPE_CHECKING:
         switch,
         then,
     )
-    from ._core.json_scanner import ArtifactScanner
+    from ._core.completions import (
+        CompletionOptions,
+    )
+    from ._core.conversation import (
+        Retry,
+    )
+    from ._core.json_scanner import (
+        ArtifactScanner,
+    )
+    from ._core.payload import (
+        Envelope,
+    )
+    from ._core.settings import (
+        COMPLETIONS_PATH,
+        PUSH_PATH,
+    )
+    from ._core.sse import (
+        EventDecoder,
+    )
+    from ._core.text import (
+        TextBuffer,
+    )
+    from ._errors import (
+        AmbiguousDelivery,
+        AuthenticationError,
+        BadGateway,
+        BadRequest,
+        ConfigurationError,
+        Conflict,
+        ConnectFailed,
+        ConnectionLost,
+        DeadlineExceeded,
+        EventTooLarge,
+        FirstTokenTimeout,
+        GatewayTimeout,
+        GenesysStreamError,
+        InvalidArgument,
+        MalformedEvent,
+        NetworkError,
+        NotFound,
+        ParseError,
+        PayloadTooLarge,
+        PermissionDenied,
+        PoolExhausted,
+        ProtocolError,
+        RateLimited,
+        RequestTimeout,
+        ServerError,
+        ServiceError,
+        ServiceUnavailable,
+        StatusError,
+        StreamStateError,
+        StreamTruncated,
+        TimeoutExpired,
+        TokenIdleTimeout,
+        TransportIdleTimeout,
+        UnexpectedContent,
+        UnsupportedMediaType,
+        UsageError,
+    )
+    from ._relay import (
+        Sink,
+        relay,
+    )
+    from ._sync.client import (
+        Client,
+    )
+    from ._sync.completions import (
+        Completions,
+        CompletionStream,
+    )
+    from ._sync.push import (
+        PushClient,
+        PushSink,
+    )
+    from ._values import (
+        Artifact,
+        Batch,
+        Choice,
+        ChunkChoice,
+        Completion,
+        CompletionChunk,
+        Delivery,
+        Delta,
+        Exchange,
+        FunctionCall,
+        Message,
+        PushReceipt,
+        RelayReport,
+        ServerSentEvent,
+        Timeouts,
+        Timing,
+        ToolCall,
+        Undelivered,
+        Usage,
+    )
 
 __all__ = [
     "ANDROID_BACKGROUND",
@@ -234,25 +276,130 @@ __all__ = [
 ]
 
 
-_LATER = {
-    "ArtifactReader": "_core.artifacts",
-    "ArtifactScanner": "_core.json_scanner",
-    "AsyncClient": "_aio.client",
-    "AsyncCompletionStream": "_aio.completions",
-    "AsyncCompletions": "_aio.completions",
-    "AsyncPushClient": "_aio.push",
-    "AsyncPushSink": "_aio.push",
-    "StreamAssembler": "_core.assemble",
-    **dict.fromkeys(_coalesce.__all__, "_core.coalesce"),
+# Where each name is at home; a program pays for what it uses, when it first asks for it.
+_HOMES = {
+    "_aio.client": ("AsyncClient",),
+    "_aio.completions": ("AsyncCompletionStream", "AsyncCompletions"),
+    "_aio.push": ("AsyncPushClient", "AsyncPushSink"),
+    "_auth": ("ClientCredentials",),
+    "_core.accumulate": ("CompletionAccumulator",),
+    "_core.artifacts": ("ArtifactReader",),
+    "_core.assemble": ("StreamAssembler",),
+    "_core.budget": (
+        "ANDROID_BACKGROUND",
+        "ANDROID_FOREGROUND",
+        "APNS_ALERT",
+        "APNS_BACKGROUND",
+        "GENESYS",
+        "LIVE_ACTIVITY",
+        "Profile",
+        "Rate",
+    ),
+    "_core.coalesce": (
+        "Adaptive",
+        "Coalescer",
+        "FinalOnly",
+        "Idle",
+        "ImmediateFirst",
+        "InFlight",
+        "JsonArtifact",
+        "LearnsFromDelivery",
+        "Line",
+        "MarkdownBlock",
+        "Milestones",
+        "Paragraph",
+        "PassThrough",
+        "Pattern",
+        "RateBudget",
+        "Schedule",
+        "Sentence",
+        "TimeSize",
+        "Word",
+        "any_of",
+        "bounded",
+        "switch",
+        "then",
+    ),
+    "_core.completions": ("CompletionOptions",),
+    "_core.conversation": ("Retry",),
+    "_core.json_scanner": ("ArtifactScanner",),
+    "_core.payload": ("Envelope",),
+    "_core.settings": ("COMPLETIONS_PATH", "PUSH_PATH"),
+    "_core.sse": ("EventDecoder",),
+    "_core.text": ("TextBuffer",),
+    "_errors": (
+        "AmbiguousDelivery",
+        "AuthenticationError",
+        "BadGateway",
+        "BadRequest",
+        "ConfigurationError",
+        "Conflict",
+        "ConnectFailed",
+        "ConnectionLost",
+        "DeadlineExceeded",
+        "EventTooLarge",
+        "FirstTokenTimeout",
+        "GatewayTimeout",
+        "GenesysStreamError",
+        "InvalidArgument",
+        "MalformedEvent",
+        "NetworkError",
+        "NotFound",
+        "ParseError",
+        "PayloadTooLarge",
+        "PermissionDenied",
+        "PoolExhausted",
+        "ProtocolError",
+        "RateLimited",
+        "RequestTimeout",
+        "ServerError",
+        "ServiceError",
+        "ServiceUnavailable",
+        "StatusError",
+        "StreamStateError",
+        "StreamTruncated",
+        "TimeoutExpired",
+        "TokenIdleTimeout",
+        "TransportIdleTimeout",
+        "UnexpectedContent",
+        "UnsupportedMediaType",
+        "UsageError",
+    ),
+    "_relay": ("Sink", "relay"),
+    "_sync.client": ("Client",),
+    "_sync.completions": ("CompletionStream", "Completions"),
+    "_sync.push": ("PushClient", "PushSink"),
+    "_values": (
+        "Artifact",
+        "Batch",
+        "Choice",
+        "ChunkChoice",
+        "Completion",
+        "CompletionChunk",
+        "Delivery",
+        "Delta",
+        "Exchange",
+        "FunctionCall",
+        "Message",
+        "PushReceipt",
+        "RelayReport",
+        "ServerSentEvent",
+        "Timeouts",
+        "Timing",
+        "ToolCall",
+        "Undelivered",
+        "Usage",
+    ),
 }
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
-    """Import what most programs do without when it is first asked for, so that all of them start sooner."""
-    if name not in _LATER:
+    """Import a name when it is first asked for."""
+    if name not in _HOME_OF:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    found = globals()[name] = getattr(import_module(f".{_LATER[name]}", __name__), name)
+    found = globals()[name] = getattr(import_module(f".{_HOME_OF[name]}", __name__), name)
     return found
 
 

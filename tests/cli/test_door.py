@@ -37,14 +37,6 @@ def test_the_library_does_not_load_the_command():
     assert loaded.stdout == "[]\n"
 
 
-def test_the_library_loads_no_strategy_before_one_is_asked_for():
-    """Most programs use one or two of them, and every program pays for what is imported at its start."""
-    code = "import sys, genesys_stream; print([name for name in sys.modules if '.coalesce._' in name])"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
-
-    assert loaded.stdout == "['genesys_stream._core.coalesce._protocol']\n"
-
-
 @pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
 @pytest.mark.parametrize("option", ["--help", "-h"])
 def test_every_help_tells_the_exit_codes(run, command, option):

@@ -216,7 +216,10 @@ NAMED = [
     ("headers['X-Key']", lambda: Client("i", "s", base_url=HOST, headers={"X-Key": "a\r\nX-Evil: 1"})),
     ("extra_headers['X-Key']", lambda: CLIENT.completions.stream(**ASK, extra_headers={"X-Key": "a\nb"})),
     ("stop", lambda: CLIENT.completions.stream(**ASK, retry=Retry(), stop={"a"})),
-    ("messages[0]", lambda: CLIENT.completions.stream(model="m", messages=[{"role": "user", "content": {"a"}}], stop="a")),
+    (
+        "messages[0]",
+        lambda: CLIENT.completions.stream(model="m", messages=[{"role": "user", "content": {"a"}}], stop="a"),
+    ),
     ("extra_body", lambda: CLIENT.completions.stream(**ASK, stop="a", extra_body={"x": object()})),
     ("completions_path", lambda: Client("i", "s", base_url=HOST, completions_path="/a HTTP/1.1\r\nX-Evil: 1")),
     ("push_path", lambda: Client("i", "s", base_url=HOST, push_path="//evil.example\r\n")),
