@@ -9,9 +9,10 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from typing import Any, Protocol, overload
 
 from . import _errors
+from ._core.budget import Account
 from ._core.coalesce import Coalescer
 from ._core.conversation import Retry
-from ._core.relay import GIVE_UP_AFTER, MAX_BACKLOG_BYTES, Account, Desk
+from ._core.relay import GIVE_UP_AFTER, MAX_BACKLOG_BYTES, Desk
 from ._sync.relay import Relay
 from ._values import Batch, CompletionChunk, RelayReport
 from ._values._checks import check_hook, check_kind, check_seconds, check_whole

@@ -12,6 +12,7 @@ and after a 429 the turns that were given before are worth nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 from attrs import frozen
 
@@ -83,6 +84,26 @@ LIVE_ACTIVITY = Profile(Rate(4, 1 / 15), window=15.0)
 
 GENESYS = Rate(40, 4.0)
 """Genesys Cloud: 300 requests a minute for one client-credentials token; 20 of them are left for completions."""
+
+
+class Account(Protocol):
+    """What pushes are paid from; a `Budget`, or one that several threads share."""
+
+    def book(self, now: float, *, final: bool) -> float:
+        """Book a push; returns when it may go out."""
+        ...
+
+    def turn(self, now: float, *, final: bool) -> float:
+        """Look again at the last booking, which was not used yet; returns when it may go out, as things are now."""
+        ...
+
+    def refund(self) -> None:
+        """Give back a booking that was not used."""
+        ...
+
+    def empty_until(self, until: float, scope: str) -> None:
+        """Let nothing out before `until`, as far as the scope of the limit goes; see `RateLimited.scope`."""
+        ...
 
 
 class TokenBucket:

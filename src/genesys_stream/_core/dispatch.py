@@ -13,10 +13,9 @@ from collections.abc import Callable, Sequence
 from attrs import define, field
 
 from .._values import Batch
-from .budget import Profile
+from .budget import Account, Profile
 from .coalesce import Coalescer, FinalOnly, ImmediateFirst, TimeSize
 from .payload import MAX_PAYLOAD_BYTES
-from .relay import Account
 
 
 class Turns:

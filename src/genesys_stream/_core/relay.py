@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
 
 import backoff
 from attrs import evolve
@@ -28,31 +27,11 @@ from .._errors import GenesysStreamError
 from .._values import Batch, Completion, CompletionChunk, Delivery, RelayReport, Undelivered
 from .._wire import kind
 from .accumulate import CompletionAccumulator
+from .budget import Account
 from .coalesce import Coalescer
 from .conversation import Retry
 from .surrogates import SurrogateJoiner
 from .text import last_cut, prefix_length, suffix_within, utf8_size
-
-
-class Account(Protocol):
-    """What pushes are paid from; a `Budget`, or one that several threads share."""
-
-    def book(self, now: float, *, final: bool) -> float:
-        """Book a push; returns when it may go out."""
-        ...
-
-    def turn(self, now: float, *, final: bool) -> float:
-        """Look again at the last booking, which was not used yet; returns when it may go out, as things are now."""
-        ...
-
-    def refund(self) -> None:
-        """Give back a booking that was not used."""
-        ...
-
-    def empty_until(self, until: float, scope: str) -> None:
-        """Let nothing out before `until`, as far as the scope of the limit goes; see `RateLimited.scope`."""
-        ...
-
 
 Fit = Callable[[Batch], int]
 """How many characters of a batch's text one payload can carry."""
