@@ -117,6 +117,14 @@ class ChunkDecoder:
         return data
 
 
+def truncated(partial: Completion) -> _errors.StreamTruncated:
+    """Make the exception of a stream that ended too soon."""
+    msg = "the stream ended with neither [DONE] nor a finish reason for every choice; .partial holds what was said"
+    error = _errors.StreamTruncated(msg)
+    error.partial = partial
+    return error
+
+
 def read_event(event: ServerSentEvent) -> CompletionChunk | None:
     """Read one event.
 

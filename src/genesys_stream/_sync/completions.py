@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from typing_extensions import Self, Unpack
 
 from .. import _errors
-from .._core.completions import Call, CompletionOptions, Reading, Want, complete, completion_call
+from .._core.completions import Call, CompletionOptions, complete, completion_call
 from .._core.exchange import Reply
+from .._core.reading import Reading, Want
 from .._core.settings import Settings
 from .._core.surrogates import SurrogateJoiner
 from .._http import failure, step

@@ -17,7 +17,7 @@ import sys
 import threading
 from typing import Any
 
-from .._core.completions import Reading
+from .._core.reading import Reading
 from .session import clock
 
 _NEVER = float("inf")

@@ -1,0 +1,553 @@
+"""Readings in virtual time: retries before the first delta, none after it, the clocks, and what complete means."""
+
+import gzip
+import json
+from collections import deque
+from copy import copy, deepcopy
+
+import pytest
+from attrs import define, evolve
+from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
+from tests.core.samples import (
+    CLIENT,
+    DONE,
+    EMPTY,
+    HELLO,
+    INVALID,
+    LIMITED,
+    MALFORMED,
+    OPENED,
+    PING,
+    ROLE,
+    USAGE,
+    a_call,
+    delta,
+    event,
+)
+from tests.strategies import cuts
+
+from genesys_stream import _errors
+from genesys_stream._core.conversation import Retry
+from genesys_stream._core.exchange import Reply
+from genesys_stream._core.reading import Reading, Want
+from genesys_stream._values import Timeouts
+
+at_leisure = hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def a_reading(now=0.0, **options):
+    return Reading(a_call(**options), reauthorise=True, now=now)
+
+
+@define
+class Body:
+    """What a reply's body does: pieces, each after so many seconds, and then its end, or what broke it."""
+
+    pieces: list
+    end: BaseException | None = None
+    reply: Reply = OPENED
+    gap: float = 0.1
+
+
+@define
+class Played:
+    reading: Reading
+    chunks: list
+    openings: list
+    now: float
+    states: list
+
+    @property
+    def text(self):
+        return "".join(chunk.text for chunk in self.chunks)
+
+    @property
+    def failure(self):
+        return self.reading.failure
+
+
+def play(reading, *answers, now=0.0):
+    """Play a shell: open what is to be opened, read what comes, and look at the clocks when they are due."""
+    answers, played = deque(answers), Played(reading, [], [], now, [])
+    while reading.want is not Want.NOTHING:
+        played.states.append(reading.want)
+        if reading.want is Want.OPEN:
+            body = _open(reading, answers, played)
+        elif reading.want is Want.READ:
+            _read(reading, body, played)
+        else:
+            played.chunks += reading.ended(played.now)
+    assert reading.due is None
+    assert not reading.expire(played.now + 1e9)
+    assert reading.receive(HELLO, played.now) == reading.ended(played.now) == ()
+    assert reading.lost(_errors.ConnectionLost("again"), played.now) == ()
+    assert reading.want is Want.NOTHING
+    return played
+
+
+def _advance(reading, to, played):
+    """Let time pass; returns whether a clock ran out before."""
+    if reading.due is not None and reading.due <= to:
+        played.now = max(played.now, reading.due)
+        assert reading.expire(played.now)
+        return True
+    played.now = to
+    assert not reading.expire(to)
+    return False
+
+
+def _open(reading, answers, played):
+    conversation = reading.opening()
+    attempt = next(conversation)
+    while True:
+        if _advance(reading, played.now + attempt.after, played):
+            return None
+        played.openings.append((played.now, attempt))
+        answer = answers.popleft()
+        try:
+            attempt = conversation.send(answer.reply if isinstance(answer, Body) else answer)
+        except StopIteration as done:
+            reading.opened(done.value, played.now)
+            return evolve(answer, pieces=deque(answer.pieces))
+        except _errors.GenesysStreamError as error:
+            reading.refused(error)
+            return None
+
+
+def _read(reading, body, played):
+    if _advance(reading, played.now + body.gap, played):
+        return
+    if body.pieces:
+        played.chunks += reading.receive(body.pieces.popleft(), played.now)
+    elif body.end is None:
+        played.chunks += reading.ended(played.now)
+    else:
+        played.chunks += reading.lost(body.end, played.now)
+
+
+def raws(played):
+    return [chunk.raw for chunk in played.chunks]
+
+
+def parsed(stream):
+    return [json.loads(line[6:]) for line in stream.split(b"\n") if line[:7] == b"data: {"]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+
+
+class TestWhole:
+    def test_hands_out_everything(self):
+        """A stream is read to [DONE], its chunks as they came, and then drained."""
+        played = play(a_reading(), Body([HELLO]))
+
+        assert raws(played) == parsed(HELLO)
+        assert played.states == [Want.OPEN, Want.READ, Want.DRAIN]
+        assert (played.text, played.failure) == ("Hello", None)
+        assert played.reading.complete and played.reading.committed
+        assert played.reading.completion.usage.total_tokens == 7
+
+    _parts = st.sampled_from([ROLE, EMPTY, PING, delta("Hel"), delta("lo", index=1), delta(finish="stop"), USAGE])
+    _ends = st.sampled_from(
+        [b"", DONE, DONE + delta("after"), LIMITED, INVALID, MALFORMED, event(b"[1]"), event({"choices": 1})]
+    )
+
+    @at_leisure
+    @given(st.data(), st.lists(_parts, max_size=6), _ends, st.booleans())
+    def test_any_cut(self, data, parts, end, packed):
+        """Any cut of any body hands out the same chunks, and ends alike."""
+        body = b"".join(parts) + end
+        reply = OPENED
+        if packed:
+            body = gzip.compress(body, mtime=0)
+            reply = evolve(reply, headers={**reply.headers, "content-encoding": "gzip"})
+
+        def outcome(pieces):
+            played = play(a_reading(retry=Retry(attempts=1)), Body(pieces, reply=reply))
+            reading = played.reading
+            return raws(played), type(played.failure), str(played.failure), reading.committed, reading.completion
+
+        assert outcome(data.draw(cuts(body))) == outcome([body])
+
+    @pytest.mark.parametrize(
+        ("n", "parts", "whole"),
+        [
+            (1, [delta("a"), DONE], True),
+            (1, [DONE], True),
+            (1, [ROLE, DONE], True),
+            (1, [delta("a", finish="stop")], True),
+            (1, [delta("a"), delta(finish="length"), USAGE], True),
+            (1, [delta("a")], False),
+            (1, [ROLE], False),
+            (1, [], False),
+            (2, [delta("a", finish="stop")], False),
+            (2, [delta("a", finish="stop"), delta("b", index=1)], False),
+            (2, [delta("a", finish="stop"), delta("b", index=1, finish="stop")], True),
+            (2, [delta("a", finish="stop"), delta("b", index=1), DONE], True),
+        ],
+    )
+    @pytest.mark.parametrize("broken", [False, True])
+    def test_complete(self, n, parts, whole, broken):
+        """Complete means [DONE], or a finish reason for each choice that was asked for, however the body ends."""
+        end = _errors.ConnectionLost("reset") if broken else None
+        played = play(a_reading(n=n, retry=Retry(attempts=1)), Body(parts, end))
+
+        assert (played.failure is None) == played.reading.complete == whole
+        if not whole:
+            assert isinstance(played.failure, _errors.ConnectionLost if broken else _errors.StreamTruncated)
+            assert played.failure.partial == played.reading.completion
+            assert played.failure.partial.text == played.text
+        else:
+            assert raws(played) == parsed(b"".join(parts))
+
+    def test_nothing_after_done(self):
+        """What comes after [DONE] is not read, and a connection that breaks then does no harm."""
+        played = play(a_reading(), Body([delta("a") + DONE + delta("b"), INVALID], _errors.ConnectionLost("reset")))
+
+        assert (played.text, played.failure) == ("a", None)
+
+    def test_drain(self):
+        """A body whose meaning is complete needs no clock."""
+        reading = a_reading(timeouts=Timeouts(total=10))
+        reading.opened(OPENED, 0.0)
+        reading.receive(HELLO, 1.0)
+
+        assert (reading.want, reading.due, reading.failure) == (Want.DRAIN, None, None)
+        assert reading.lost(_errors.ConnectionLost("reset"), 2.0) == ()
+        assert (reading.want, reading.failure) == (Want.NOTHING, None)
+
+    def test_a_chunk_that_is_none(self):
+        """The chunks before one that makes no sense are handed out, those that came with it included."""
+        played = play(a_reading(), Body([delta("a"), delta("b") + event({"choices": [1]}) + delta("c")]))
+
+        assert (played.text, type(played.failure)) == ("ab", _errors.MalformedEvent)
+
+    def test_told_too_early(self):
+        """Bytes, or an end, of a connection that was not opened mean nothing."""
+        reading = a_reading()
+
+        assert reading.receive(HELLO, 0.0) == reading.ended(0.0) == ()
+        assert reading.want is Want.OPEN
+
+
+class TestKinds:
+    def test_json(self):
+        """A gateway that does not stream gives its whole answer as one chunk, with its tool calls."""
+        calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+        choice = {"message": {"content": "Hello", "tool_calls": calls}, "finish_reason": "stop"}
+        body = json.dumps({"choices": [choice]}).encode()
+        played = play(a_reading(), Body([body[:9], body[9:]], reply=Reply(200, {"content-type": "application/json"})))
+        (chunk,) = played.chunks
+
+        assert (chunk.text, played.failure, played.reading.complete) == ("Hello", None, True)
+        assert played.reading.completion.choices[0].message.tool_calls[0].function.arguments == "{}"
+
+    def test_json_that_says_nothing(self):
+        """An answer that is empty is an answer."""
+        body = json.dumps({"choices": [{"message": {"content": ""}}]}).encode()
+        played = play(a_reading(), Body([body], reply=Reply(200)))
+
+        assert len(played.chunks) == 1
+        assert played.failure is None
+
+    def test_json_cut_off(self):
+        """Half an answer is asked for again."""
+        body = b'{"choices": [{"message": {"content": "Hel'
+        half = Body([body], _errors.ConnectionLost("reset"), Reply(200))
+
+        assert play(a_reading(), half, Body([HELLO])).text == "Hello"
+
+    def test_error_with_200(self):
+        """An error object with status 200 is the same exception as with its own."""
+        body = b'{"error": {"code": "invalid_request", "message": "no such model"}}'
+        played = play(a_reading(), Body([body], reply=Reply(200, {"content-type": "application/json"})))
+
+        assert isinstance(played.failure, _errors.BadRequest)
+
+    def test_page(self):
+        """A page is an error that shows how it begins, and is not asked for again."""
+        played = play(a_reading(), Body([b"<html>Sign in"], reply=Reply(200, {"content-type": "text/html"})))
+
+        assert isinstance(played.failure, _errors.UnexpectedContent)
+        assert played.failure.first_bytes == b"<html>Sign in"
+        assert len(played.openings) == 1
+
+
+# What may go wrong with an attempt, and how it is told.
+_passing = st.one_of(
+    st.sampled_from([Reply(429), Reply(502), Reply(503, {"retry-after": "7"}), Reply(504)]),
+    st.sampled_from([_errors.ConnectFailed("no way"), _errors.ConnectionLost("reset"), _errors.PoolExhausted("full")]),
+    st.builds(
+        lambda noise, last, end: Body([*noise, last], end),
+        st.lists(st.sampled_from([ROLE, EMPTY, PING, USAGE]), max_size=3),
+        st.sampled_from([b"", LIMITED, event({"error": "overloaded"}), event({"status": 502, "message": "bad"})]),
+        st.sampled_from([None, _errors.ConnectionLost("reset")]),
+    ),
+).map(deepcopy)  # an error keeps what was partial when it ended a stream
+_final = st.sampled_from(
+    [
+        Reply(400),
+        Reply(403),
+        Reply(500),
+        Reply(503, {"retry-after": "61"}),
+        Body([ROLE, INVALID]),
+        Body([MALFORMED]),
+        Body([ROLE, event({"choices": 1})]),
+        Body([event({"error": {"code": "rate_limit", "message": "Retry the request in [61] seconds"}})]),
+    ]
+)
+
+
+class TestRetry:
+    @at_leisure
+    @given(st.lists(_passing, max_size=4), st.integers(1, 4))
+    def test_before_the_first_delta(self, failures, attempts):
+        """What passes is tried again within the policy; chunks that say nothing are handed out once, or never."""
+        retry = evolve(CLIENT.retry, attempts=attempts)
+        played = play(a_reading(retry=retry), *failures, Body([ROLE + EMPTY, HELLO]))
+
+        if len(failures) < attempts:
+            assert raws(played) == parsed(ROLE + EMPTY + HELLO)
+            assert len(played.openings) == len(failures) + 1
+            assert played.failure is None
+            assert played.reading.timing.chunks == len(played.chunks)
+        else:
+            assert played.chunks == []
+            assert len(played.openings) == attempts
+            assert played.failure.retryable
+            assert not played.failure.partial.text
+            assert not played.reading.committed
+
+    @at_leisure
+    @given(st.lists(_passing, max_size=2), _final)
+    def test_what_does_not_pass(self, failures, final):
+        """What will not pass is not tried again."""
+        played = play(a_reading(), *failures, final)
+
+        assert played.chunks == []
+        assert len(played.openings) == len(failures) + 1
+        assert played.failure is not None
+
+    @at_leisure
+    @given(
+        st.sampled_from([b"", LIMITED, event({"error": "overloaded"}), INVALID, MALFORMED, event({"choices": 1})]),
+        st.sampled_from([None, _errors.ConnectionLost("reset"), _errors.TransportIdleTimeout("silent")]).map(copy),
+        st.sampled_from(
+            [delta("Hel"), delta(tool_calls=[{"index": 0}]), delta(refusal="No"), delta(finish="stop", index=1)]
+        ),
+        st.booleans(),
+    )
+    def test_after_the_first_delta(self, last, end, said, together):
+        """Once something was said nothing is tried again, and all that was said comes before the failure."""
+        pieces = [ROLE + said + last + DONE * bool(last)] if together else [ROLE, said, last or PING]
+        played = play(a_reading(n=2), Body(pieces, end))
+
+        assert raws(played) == parsed(ROLE + said)
+        assert len(played.openings) == 1
+        assert played.reading.committed
+        assert played.failure is not None
+        assert played.failure.partial == played.reading.completion
+
+    @pytest.mark.parametrize("quiet", [ROLE, EMPTY, USAGE, delta(content=None), event({"choices": []})])
+    def test_says_nothing(self, quiet):
+        """A role, an empty delta and the usage are held back, and do not commit."""
+        reading = a_reading()
+        reading.opened(OPENED, 0.0)
+
+        assert reading.receive(quiet, 0.0) == ()
+        assert not reading.committed
+        assert [chunk.raw for chunk in reading.receive(delta("a"), 0.0)] == parsed(quiet + delta("a"))
+        assert reading.committed
+
+    def test_waits(self):
+        """Waits grow, and what the service asks for comes first."""
+        played = play(a_reading(), Body([LIMITED]), Body([ROLE], gap=0.5), Body([HELLO]))
+
+        assert [attempt.after for _, attempt in played.openings] == [0.0, 6.0, 2.0]
+        assert [at for at, _ in played.openings] == pytest.approx([0.0, 6.1, 9.1])
+
+    def test_partial_is_of_the_last_attempt(self):
+        """What an earlier attempt told is not taken for the last one's."""
+        told = event({"id": "first", "choices": [{"index": 0, "delta": {"role": "tool"}}]})
+        played = play(a_reading(), Body([told]), Reply(400))
+
+        assert (played.failure.partial.id, played.failure.partial.choices) == ("", ())
+
+    def test_reauthorises_once(self):
+        """A refused token is replaced, and that does not count as a failure."""
+        played = play(a_reading(retry=Retry(attempts=1)), Reply(401, token="old"), Body([HELLO]))
+
+        assert played.text == "Hello"
+        assert played.openings[1][1].refused == "old"
+
+
+CLOCKS = {
+    "total": _errors.DeadlineExceeded,
+    "first_token": _errors.FirstTokenTimeout,
+    "token_idle": _errors.TokenIdleTimeout,
+    "transport_idle": _errors.TransportIdleTimeout,
+}
+
+
+def when_out(timeouts, happened, *, begun=0.0):
+    """The clocks that may run out first, as (time, names): the rule in its plainest form."""
+    tokens = [at for at, what in happened if what != "ping"]
+    started = {
+        "total": 0.0,
+        "first_token": None if tokens else 0.0,
+        "token_idle": tokens[-1] if tokens else None,
+        "transport_idle": max([begun, *(at for at, _ in happened)]),
+    }
+    ends = {name: at + timeouts[name] for name, at in started.items() if at is not None and timeouts[name] is not None}
+    first = min(ends.values(), default=None)
+    return first, {name for name, at in ends.items() if at == first}
+
+
+class TestClocks:
+    _seconds = st.none() | st.sampled_from([1, 2, 3, 5, 8])
+
+    @at_leisure
+    @given(
+        st.fixed_dictionaries(dict.fromkeys(CLOCKS, _seconds)),
+        st.lists(st.tuples(st.sampled_from([0, 1, 2, 4]), st.sampled_from(["ping", "token"])), max_size=8),
+    )
+    def test_any_order(self, timeouts, script):
+        """Whatever comes when, the clock that runs out first ends the stream; heartbeats feed the transport's alone."""
+        reading = a_reading(timeouts=Timeouts(**timeouts), retry=Retry(attempts=1))
+        assert reading.due == min((timeouts[name] for name in ("total", "first_token") if timeouts[name]), default=None)
+        reading.opened(OPENED, 0)
+        happened, now, said = [], 0, 0
+        for gap, what in script:
+            now += gap
+            out, names = when_out(timeouts, happened)
+            assert reading.due == out
+            if out is not None and out <= now:
+                assert reading.expire(now)
+                assert type(reading.failure) in {CLOCKS[name] for name in names}
+                assert reading.failure.seconds in {timeouts[name] for name in names}
+                assert (reading.want, reading.due) == (Want.NOTHING, None)
+                assert reading.failure.partial.text == "a" * said
+                return
+            assert not reading.expire(now)
+            said += what == "token"
+            assert len(reading.receive(PING if what == "ping" else delta("a"), now)) == (what == "token")
+            happened.append((now, what))
+        assert reading.due == when_out(timeouts, happened)[0]
+
+    @at_leisure
+    @given(
+        st.fixed_dictionaries(dict.fromkeys(CLOCKS, _seconds)),
+        st.lists(
+            st.tuples(st.sampled_from([0, 1, 7, 100]), st.sampled_from(["open", "ping", "token", "look", "lost"]))
+        ),
+    )
+    def test_never_due_in_the_past(self, timeouts, script):
+        """After a look at the clocks none of them is due any more, however late the look was."""
+        reading = a_reading(timeouts=Timeouts(**timeouts), retry=evolve(CLIENT.retry, attempts=100))
+        now = 0
+        for gap, what in script:
+            now += gap
+            if what == "open" and reading.want is Want.OPEN:
+                reading.opened(OPENED, now)
+            elif what in {"ping", "token"}:
+                reading.receive(PING if what == "ping" else delta("a"), now)
+            elif what == "lost" and reading.want is Want.READ:
+                reading.lost(_errors.ConnectionLost("reset"), now)
+            late = reading.due is not None and reading.due <= now
+            assert reading.expire(now) == late
+            assert reading.due is None or reading.due > now
+            assert (reading.due is None) or reading.want in {Want.OPEN, Want.READ}
+
+    def test_first_token_includes_retries(self):
+        """The first token has its time from the call on, however many connections that takes."""
+        slow = Body([PING] * 9, gap=1.0)
+        played = play(a_reading(timeouts=Timeouts(first_token=15.0)), slow, slow, slow)
+
+        assert isinstance(played.failure, _errors.FirstTokenTimeout)
+        assert (played.now, len(played.openings)) == (15.0, 2)
+
+    def test_first_token_while_waiting(self):
+        """A clock may run out between two attempts."""
+        played = play(a_reading(timeouts=Timeouts(first_token=3.0)), Reply(503, {"retry-after": "50"}))
+
+        assert isinstance(played.failure, _errors.FirstTokenTimeout)
+        assert played.now == 3.0
+
+    def test_silence_before_the_first_token(self):
+        """A connection that falls silent before anything was said is given up for another one."""
+        silent = Body([ROLE, DONE], gap=9.0)
+        played = play(a_reading(timeouts=Timeouts(transport_idle=8.0)), silent, Body([HELLO]))
+
+        assert (played.text, len(played.openings)) == ("Hello", 2)
+
+    @pytest.mark.parametrize(("timeouts", "due"), [(Timeouts(), 62.0), (Timeouts(token_idle=None, total=9), 9.0)])
+    def test_every_token_winds_them(self, timeouts, due):
+        """Once text comes, the next clock to run out is the one of the last token, unless the call's is sooner."""
+        reading = a_reading(timeouts=timeouts)
+        reading.opened(OPENED, 0.0)
+        for now in (1.0, 2.0):
+            reading.receive(delta("a"), now)
+
+        assert reading.due == due
+
+    def test_clocks_start_anew(self):
+        """The next connection's silence is measured from its own beginning."""
+        reading = a_reading(timeouts=Timeouts(first_token=None, transport_idle=8.0))
+        reading.opened(OPENED, 0.0)
+        reading.lost(_errors.ConnectionLost("reset"), 1.0)
+
+        assert reading.due is None
+        reading.opened(OPENED, 100.0)
+        assert reading.due == 108.0
+
+    @pytest.mark.parametrize("heartbeats", [False, True])
+    def test_linger(self, heartbeats):
+        """Once each choice has its finish reason, [DONE] and the usage are waited for, but not for long."""
+        pieces = [delta("a", finish="stop"), USAGE, *[PING] * 20 * heartbeats, DONE]
+        played = play(a_reading(), Body(pieces, gap=1.0 if heartbeats else 2.1))
+
+        assert (played.text, played.failure) == ("a", None)
+        assert played.reading.completion.usage.total_tokens == 7
+        assert Want.DRAIN not in played.states or not heartbeats
+
+    def test_linger_ends(self):
+        """A stream that said everything, and then nothing, is complete."""
+        played = play(a_reading(), Body([delta("a", finish="stop")], gap=6.0))
+
+        assert (played.now, played.failure, played.reading.complete) == (11.0, None, True)
+
+    @pytest.mark.parametrize("clock", ["total", "token_idle", "transport_idle"])
+    def test_complete_in_time(self, clock):
+        """A clock that runs out when all was said does no harm."""
+        played = play(a_reading(timeouts=Timeouts(**{clock: 3.0})), Body([delta("a", finish="stop")], gap=2.0))
+
+        assert (played.failure, played.reading.complete) == (None, True)
+
+
+class TestTiming:
+    def test_of_a_stream(self):
+        """The timing tells the wait for the first token, and the gaps between texts."""
+        reading = a_reading(now=100.0)
+        assert (reading.timing.first_token, reading.timing.chunks, reading.timing.last_activity) == (None, 0, None)
+        reading.opened(OPENED, 101.0)
+        for at, piece in [
+            (102.0, ROLE),
+            (103.0, delta("a")),
+            (104.0, PING),
+            (107.0, delta("b") + delta("c")),
+            (108.0, EMPTY),
+        ]:
+            reading.receive(piece, at)
+        reading.receive(delta("d"), 109.0)
+
+        timing = reading.timing
+        assert (timing.first_token, timing.chunks, timing.last_activity) == (3.0, 6, 109.0)
+        assert (timing.mean_gap, timing.max_gap) == (3.0, 4.0)
+
+    def test_of_one_token(self):
+        """One token has no gaps."""
+        reading = a_reading()
+        reading.opened(OPENED, 0.0)
+        reading.receive(delta("a"), 1.0)
+
+        assert (reading.timing.mean_gap, reading.timing.max_gap) == (0.0, 0.0)
