@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 
 import httpx
-from measure import ASK, COMPLETIONS_PATH, PUSH, PUSH_PATH, Run, main
+from measure import ASK, COMPLETIONS_PATH, PUSH, PUSH_PATH, Run, main, resident
 
 BODY = {**ASK, "stream": True}
 
@@ -84,6 +84,23 @@ async def row(run: Run) -> None:
             await response.aclose()
 
 
+async def idle(run: Run) -> None:
+    """Streams that have said one token each, and now nothing."""
+    async with client_of(run) as client:
+        before = resident()
+        open_ = []
+        for _ in range(run.count):
+            response = await client.send(client.build_request("POST", COMPLETIONS_PATH, json=BODY), stream=True)
+            pieces, feed = response.aiter_bytes(), splitter()
+            while not (said := feed(await anext(pieces))):
+                pass
+            run.characters += said
+            open_.append((response, pieces, feed))
+        run.found["KiB"] = (resident() - before) / run.count
+        for response, _, _ in open_:
+            await response.aclose()
+
+
 def push_sync(run: Run) -> None:
     with httpx.Client(base_url=run.base_url, headers=run.bearer, timeout=60) as client:
         client.post(PUSH_PATH, json=PUSH)
@@ -101,4 +118,4 @@ async def push(run: Run) -> None:
 
 
 if __name__ == "__main__":
-    main(decode=decode, sync=sync, paced=paced, row=row, push=push, push_sync=push_sync)
+    main(decode=decode, sync=sync, paced=paced, row=row, idle=idle, push=push, push_sync=push_sync)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
+import time
 from typing import Any
 
-from measure import ASK, COMPLETIONS_PATH, PUSH, Run, main
+from measure import ASK, COMPLETIONS_PATH, PUSH, Run, main, resident
 
-from genesys_stream import AsyncClient, Client, TimeSize, relay
+from genesys_stream import AsyncClient, Batch, Client, PassThrough, TimeSize, relay
 
 
 def options(run: Run) -> dict[str, Any]:
@@ -64,6 +66,66 @@ async def relayed(run: Run) -> None:
             await asyncio.gather(*(one() for _ in range(run.count)))
 
 
+async def late(run: Run) -> None:
+    """How late the pushes of relays leave, when one core carries half of the load that it could."""
+    window, lateness = 0.2, []
+
+    def sink(batch: Batch) -> None:
+        if batch.reason == "time":
+            lateness.append(time.monotonic() - batch.first_at - window)
+
+    async def some(count: int) -> float:
+        """Relay so many streams; returns what share of one core they took."""
+        cpu, wall = time.process_time(), time.monotonic()
+        relays = (relay(client.completions.stream(**ASK), sink, coalescer=TimeSize(window, 500)) for _ in range(count))
+        await asyncio.gather(*relays)
+        return (time.process_time() - cpu) / (time.monotonic() - wall)
+
+    async with client_of(run) as client:
+        streams = int(run.count * 0.5 / await some(run.count))
+        lateness.clear()
+        share = await some(streams)
+    cuts = statistics.quantiles(lateness, n=100)
+    run.found = {
+        "streams": streams,
+        "share": share,
+        "p50": cuts[49] * 1e3,
+        "p95": cuts[94] * 1e3,
+        "p99": cuts[98] * 1e3,
+    }
+
+
+async def idle(run: Run) -> None:
+    """Streams that have said one token each, and now nothing."""
+    async with client_of(run) as client:
+        before = resident()
+        streams = [client.completions.stream(**ASK) for _ in range(run.count)]
+        for stream in streams:
+            while not (said := (await anext(stream)).text):
+                pass
+            run.characters += len(said)
+        run.found["KiB"] = (resident() - before) / run.count
+        for stream in streams:
+            await stream.aclose()
+
+
+async def idle_relay(run: Run) -> None:
+    """The same, with a relay for each."""
+    said = asyncio.Semaphore(0)
+    async with client_of(run) as client:
+        before = resident()
+        relays = []
+        for _ in range(run.count):
+            one = relay(client.completions.stream(**ASK), lambda _: said.release(), coalescer=PassThrough(), grace=0.0)
+            relays.append(asyncio.ensure_future(one))
+            await said.acquire()
+        run.found["KiB"] = (resident() - before) / run.count
+        run.characters = run.count * len(" word")
+        for task in relays:
+            task.cancel()
+        await asyncio.gather(*relays, return_exceptions=True)
+
+
 async def row(run: Run) -> None:
     async with client_of(run) as client:
         await read(client, run)
@@ -94,4 +156,15 @@ async def push(run: Run) -> None:
 
 
 if __name__ == "__main__":
-    main(decode=decode, sync=sync, paced=paced, relayed=relayed, row=row, push=push, push_sync=push_sync)
+    main(
+        decode=decode,
+        sync=sync,
+        paced=paced,
+        relayed=relayed,
+        late=late,
+        row=row,
+        idle=idle,
+        idle_relay=idle_relay,
+        push=push,
+        push_sync=push_sync,
+    )

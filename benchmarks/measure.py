@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 ASK: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Say something."}]}
@@ -48,6 +49,7 @@ class Run:
         count: How many streams, pushes or events.
         cpu: Seconds of CPU time, while it was counted.
         characters: How much was said, so that nobody is fast by losing something.
+        found: What else was measured.
     """
 
     base_url: str
@@ -56,7 +58,7 @@ class Run:
     count: int
     cpu: float = 0.0
     characters: int = 0
-    _began: float = field(default=0.0, repr=False)
+    found: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -78,6 +80,12 @@ class Run:
         return [body[at : at + READ] for at in range(0, len(body), READ)]
 
 
+def resident() -> float:
+    """The memory that this process holds, in KiB."""
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 1024
+
+
 def main(**scenarios: Callable[[Run], Any]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("scenario", choices=scenarios)
@@ -93,4 +101,4 @@ def main(**scenarios: Callable[[Run], Any]) -> None:
     else:
         scenario(run)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    json.dump({"cpu": run.cpu, "characters": run.characters, "peak": peak}, sys.stdout)
+    json.dump({"cpu": run.cpu, "characters": run.characters, "peak": peak, "found": run.found}, sys.stdout)

@@ -165,12 +165,13 @@ def main() -> None:
     everything = scenarios(200, 5)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=FEWEST_RUNS, help="runs per client (default: %(default)s)")
-    parser.add_argument("--only", nargs="+", choices=[*everything, "import", "linear"], help="scenarios to run")
+    alone = {"late": lateness, "idle": memory, "linear": linear, "import": imports}
+    parser.add_argument("--only", nargs="+", choices=[*everything, *alone], help="scenarios to run")
     parser.add_argument("--streams", type=int, default=200, help="paced streams at once (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=5.0, help="how long they last (default: %(default)s)")
     parser.add_argument("--write", action="store_true", help="write docs/performance.md and its plots")
     args = parser.parse_args()
-    chosen = args.only or [*everything, "linear", "import"]
+    chosen = args.only or [*everything, *alone]
 
     figures: list[Figure] = []
 
@@ -183,10 +184,9 @@ def main() -> None:
     for name, scenario in scenarios(args.streams, args.seconds).items():
         if name in chosen:
             done(measured(scenario, args.runs))
-    if "linear" in chosen:
-        done(linear(args.runs))
-    if "import" in chosen:
-        done(imports(args.runs))
+    for name, figure_of in alone.items():
+        if name in chosen:
+            done(figure_of(args.runs))
 
 
 def measured(scenario: Scenario, runs: int) -> Figure:
@@ -268,9 +268,44 @@ def one(scenario: Scenario, client: Client, where: dict[str, str]) -> dict[str, 
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     result: dict[str, Any] = json.loads(done.stdout)
     said = scenario.of if scenario.unit == "event" else scenario.count
-    if scenario.unit != "push" and result["characters"] != said * len(" word"):
+    if scenario.unit not in {"push", ""} and result["characters"] != said * len(" word"):
         sys.exit(f"{called(client)} read {result['characters']} characters of {said * len(' word')}")
     return result
+
+
+def lateness(runs: int) -> Figure:
+    scenario = Scenario("How late a relay's pushes leave", "late", [], 100, 0, "", tokens=60, every=0.05)
+    with server(scenario) as (_, where):
+        seen: list[dict[str, float]] = [one(scenario, (OURS_, "httpx"), where)["found"] for _ in range(runs)]
+    median = {name: statistics.median(found[name] for found in seen) for name in seen[0]}
+    figure = Figure(scenario.title, "ms after they were due")
+    for name in ("p50", "p95", "p99"):
+        figure.bar(name, median[name])
+        figure.note(name, "relays at once", f"{median['streams']:.0f}")
+        figure.note(name, "of one core", f"{median['share']:.0%}")
+    figure.target("p99 of the lateness in ms, at half of the load that one core carries", median["p99"], "<=", 20)
+    return figure
+
+
+def memory(runs: int) -> Figure:
+    scenario = Scenario("A stream that is silent", "idle", [], 400, 400, "stream", tokens=2, every=60.0)
+    clients: dict[str, Client] = {
+        "bare httpx": (BARE, "httpx"),
+        "genesys-stream": (OURS_, "httpx"),
+        "genesys-stream, relayed": ("ours:idle_relay", "httpx"),
+    }
+    seen: dict[str, list[float]] = {name: [] for name in clients}
+    with server(scenario) as (_, where):
+        for _ in range(runs):
+            for name, client in clients.items():
+                seen[name].append(one(scenario, client, where)["found"]["KiB"])
+    medians = {name: statistics.median(kib) for name, kib in seen.items()}
+    figure = Figure(scenario.title, "KiB of memory")
+    for name, kib in medians.items():
+        figure.bar(name, kib)
+    ratio = medians["genesys-stream, relayed"] / medians["bare httpx"]
+    figure.target("an idle relay / an idle stream of bare httpx", ratio, "<=", 2.5)
+    return figure
 
 
 def imports(runs: int) -> Figure:
