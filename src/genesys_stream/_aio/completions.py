@@ -284,7 +284,7 @@ class AsyncCompletionStream:
             if steps is not None:
                 self._alarm.set(due)
                 piece = await finish(steps, piece, self._alarm)
-            return piece  # type: ignore[no-any-return]
+            return piece  # type: ignore[no-any-return]  # what a generator yields is typed as Any
         with anyio.CancelScope(deadline=due):
             return await pieces.read()
         return b""
