@@ -214,6 +214,29 @@ class TestMessages:
 
         assert message({"content": "a"}, {"content": parts}, {"content": "d"}).content == "abcd"
 
+    def test_a_whole_message(self):
+        """A whole message in one event counts as a delta, its calls by their place, and finishes its choice."""
+        calls = [{"id": name, "index": 0, "function": {"name": name}} for name in "fg"]
+        whole = {"role": "assistant", "content": "b", "tool_calls": calls}
+        share = {"index": 0, "message": whole, "finish_reason": "tool_calls"}
+        accumulator = accumulated(said({"content": "a"}))
+
+        assert accumulator.add(CompletionChunk({"choices": [share]}))
+        (choice,) = accumulator.completion.choices
+        assert (choice.message.content, choice.finish_reason, choice.extra) == ("ab", "tool_calls", {})
+        assert [(call.index, call.id) for call in choice.message.tool_calls] == [(0, "f"), (1, "g")]
+        assert accumulator.finished
+
+    def test_a_message_beside_a_delta(self):
+        """What was said so far, once more beside each delta, is not said twice."""
+        actual = completed(
+            {"choices": [{"index": 0, "delta": {"content": "a"}, "message": {"content": "a"}}]},
+            {"choices": [{"index": 0, "delta": {"content": "b"}, "message": {"content": "ab"}}]},
+        )
+
+        assert actual.text == "ab"
+        assert actual.choices[0].extra == {"message": {"content": "ab"}}
+
     def test_unknown_texts_come_in_pieces(self):
         """An unknown text of a delta is put together; of anything else the last one counts, and null is nothing."""
         actual = message(
@@ -503,12 +526,16 @@ class TestEitherWay:
 
     @given(
         st.lists(
-            st.tuples(texts, st.sampled_from([{}, {"role": "assistant"}, {"refusal": None}, {"x": "y"}, {"x": None}]))
+            st.tuples(
+                texts,
+                st.sampled_from([{}, {"role": "assistant"}, {"refusal": None}, {"x": "y"}, {"x": None}]),
+                st.sampled_from(["delta", "message"]),
+            )
         )
     )
     def test_the_text_is_the_sum_of_the_chunks_texts(self, pieces):
         """The joined text is what the chunks' own `text` says, joined."""
-        chunks = [said({"content": text, **rest}) for text, rest in pieces]
+        chunks = [{"choices": [{"index": 0, key: {"content": text, **rest}}]} for text, rest, key in pieces]
         expected = join_surrogates("".join(CompletionChunk(chunk).text for chunk in chunks))
 
         assert expected == completed(*chunks).text

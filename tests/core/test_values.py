@@ -107,6 +107,7 @@ class TestCompletionChunk:
             {"choices": [value]},
             {"choices": [{"delta": value}]},
             {"choices": [{"delta": {"content": value}}]},
+            {"choices": [{"message": value}]},
             {"choices": [{"index": value, "delta": {"content": "a"}}]},
         ):
             assert isinstance(CompletionChunk(raw).text, str)
@@ -120,6 +121,10 @@ class TestCompletionChunk:
             ([{"delta": {"content": [{"type": "text", "text": "a"}, "b"]}}], "ab"),
             ([{"index": 0, "delta": {"content": None}}], ""),
             ([{"index": 0, "delta": {}}], ""),
+            ([{"index": 0, "message": {"content": "a"}}], "a"),
+            ([{"index": 0, "delta": None, "message": {"content": ["a", {"text": "b"}]}}], "ab"),
+            ([{"index": 0, "delta": {"content": "a"}, "message": {"content": "so far: a"}}], "a"),
+            ([{"index": 0, "message": "a"}], ""),
             ([], ""),
             (None, ""),
         ],

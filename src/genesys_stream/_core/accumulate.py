@@ -251,7 +251,7 @@ class CompletionAccumulator:
             for pieces, text in said:
                 pieces.append(text)
             _update(known.extra, choice_extra)
-        for share, origin in zip(shares, raw["choices"] if shares else (), strict=True):
+        for share, origin in zip(shares, chunk._shares if shares else (), strict=True):
             choice = self._choices.get(share.index)
             if choice is None:
                 choice = self._choices[share.index] = _Choice()

@@ -12,6 +12,7 @@ from typing import Any
 
 from .. import _errors
 from .._values import Completion, CompletionChunk, ServerSentEvent
+from .._values._completions import with_numbered_calls
 from .._wire import NotTheShape, kind, structure
 from .encoding import Inflater
 from .exchange import Reply, is_error_object, stream_error
@@ -203,29 +204,16 @@ def completion_as_chunk(body: bytes) -> CompletionChunk:
         StatusError: It is an error object.
         MalformedEvent: It is neither a completion nor an error.
     """
-    payload = _completion_object(body)
-    return CompletionChunk({**payload, "choices": [_as_chunk_choice(choice) for choice in payload["choices"]]})
-
-
-def _as_chunk_choice(choice: Any) -> Any:
-    if not isinstance(choice, Mapping) or not isinstance(choice.get("message"), Mapping):
-        return choice
-    return {"delta" if name == "message" else name: value for name, value in choice.items()}
+    return CompletionChunk(_completion_object(body))
 
 
 def _numbered(index: int, choice: Any) -> Any:
-    """Give a choice, and each of its tool calls, the index that only a stream has a need for.
-
-    In a whole message the place is the index of a call; gateways have been seen to give all of them the same one.
-    """
+    """Give a choice, and each of its tool calls, the index that only a stream has a need for."""
     if not isinstance(choice, Mapping):
         return choice
     choice = {"index": index, **choice}
-    message = choice.get("message")
-    calls = message.get("tool_calls") if isinstance(message, Mapping) else None
-    if isinstance(calls, list):
-        numbered = [{**call, "index": i} if isinstance(call, Mapping) else call for i, call in enumerate(calls)]
-        choice["message"] = {**message, "tool_calls": numbered}
+    if isinstance(message := choice.get("message"), Mapping):
+        choice["message"] = with_numbered_calls(message)
     return choice
 
 

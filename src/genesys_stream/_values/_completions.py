@@ -37,6 +37,30 @@ def _text(**kwargs: Any) -> Any:
     return field(default=None, repr=_size, metadata={_wire.READ: _text_of}, **kwargs)
 
 
+def share_of(choice: Any) -> Any:
+    """Read a choice that has a whole message, as some gateways send one in a single event, as one with a delta.
+
+    In a whole message the place is the index of a tool call; gateways have been seen to give all of them the same one.
+    Beside a delta a message is what was said so far, once more.
+    """
+    if not isinstance(choice, Mapping) or choice.get("delta") is not None:
+        return choice
+    message = choice.get("message")
+    if not isinstance(message, Mapping):
+        return choice
+    rest = {name: value for name, value in choice.items() if name != "message"}
+    return {**rest, "delta": with_numbered_calls(message)}
+
+
+def with_numbered_calls(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Give each tool call of a whole message its place as its index, which only a stream has a need for."""
+    calls = message.get("tool_calls")
+    if not isinstance(calls, list):
+        return message
+    numbered = [{**call, "index": i} if isinstance(call, Mapping) else call for i, call in enumerate(calls)]
+    return {**message, "tool_calls": numbered}
+
+
 def _check_object(_: object, attribute: Any, value: object) -> None:
     if type(value) is not dict and not isinstance(value, Mapping):
         raise _errors.InvalidArgument(attribute.name, f"must be a JSON object, not {_wire.kind(value)}")
@@ -205,7 +229,8 @@ class CompletionChunk:
         try:
             for choice in self.raw["choices"]:
                 if not choice.get("index"):
-                    content = choice["delta"]["content"]
+                    delta = choice.get("delta")
+                    content = (share_of(choice)["delta"] if delta is None else delta)["content"]
                     return content if isinstance(content, str) else _text_of(content) or ""
         except (KeyError, TypeError, AttributeError):
             pass
@@ -219,6 +244,12 @@ class CompletionChunk:
             MalformedEvent: The object does not have the shape of a chunk.
         """
         return self._read("choices", tuple[ChunkChoice, ...]) or ()
+
+    @cached_property
+    def _shares(self) -> Any:
+        """The choices as JSON, each with its delta."""
+        choices = self.raw.get("choices")
+        return [share_of(choice) for choice in choices] if isinstance(choices, list) else choices
 
     @cached_property
     def usage(self) -> Usage | None:
@@ -260,7 +291,7 @@ class CompletionChunk:
         return {name: value for name, value in self.raw.items() if name not in _CHUNK_FIELDS}
 
     def _read(self, name: str, cls: type[T]) -> T | None:
-        value = self.raw.get(name)
+        value = self._shares if name == "choices" else self.raw.get(name)
         if value is None:
             return None
         try:
