@@ -4,6 +4,7 @@ An attrs class with a field marked as `EXTRA` is a noun of the service: keys tha
 null stands for the field's default, and enum values stay as they came.
 Any other attrs class is the caller's own and is read strictly.
 A field may name its own reader in its metadata, under `READ`.
+A value of another kind is refused; but that of a field that only `DESCRIBES` is kept in `extra`, too.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ T = TypeVar("T")
 
 READ = "genesys_stream.read"
 EXTRA = "genesys_stream.extra"
+DESCRIBES = "genesys_stream.describes"
 
 _NULL = type(None)
 
@@ -49,12 +51,22 @@ def _noun_reader(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
     readers: dict[str, Any] = {
         field.name: override(struct_hook=_reader(field.metadata[READ])) for field in fields if READ in field.metadata
     }
+    describing = {field.name: field.type for field in fields if DESCRIBES in field.metadata}
     structure = make_dict_structure_fn(cls, converter, **readers)
+
+    def fits(value: Any, kind_: Any) -> bool:
+        try:
+            converter.structure(value, kind_)
+        except (BaseValidationError, TypeError):
+            return False
+        return True
 
     def read(value: Any, _: Any) -> Any:
         _expect(Mapping, "an object", value)
         present = {key: item for key, item in value.items() if item is not None and key in known}
-        present["extra"] = {key: item for key, item in value.items() if key not in known}
+        odd = {key for key, kind_ in describing.items() if key in present and not fits(present[key], kind_)}
+        present = {key: item for key, item in present.items() if key not in odd}
+        present["extra"] = {key: item for key, item in value.items() if key not in known or key in odd}
         return structure(present, cls)
 
     return read

@@ -406,6 +406,21 @@ class TestJson:
         assert whole == accumulator.completion
         assert [[call.index for call in choice.message.tool_calls] for choice in whole.choices] == [[0, 1], [0, 1]]
 
+    def test_of_another_kind(self):
+        """What only describes and is of another kind is kept, and costs no text, either way."""
+        head = {"id": 5, "created": 1.5, "usage": {"total_tokens": "3"}}
+        body = json.dumps({**WHOLE, **head}).encode()
+        accumulator = CompletionAccumulator()
+        accumulator.add(completion_as_chunk(body))
+        whole = read_completion(body)
+
+        assert whole == accumulator.completion
+        assert (whole.text, whole.extra, whole.usage.extra) == (
+            "Hello",
+            {"id": 5, "created": 1.5},
+            {"total_tokens": "3"},
+        )
+
     @pytest.mark.parametrize("choice", [None, 1, {}, {"message": None}, {"message": {"tool_calls": [1]}}])
     def test_strange_choices(self, choice):
         """A choice that is none is left for the chunk to complain about."""
@@ -452,7 +467,6 @@ class TestJson:
             (ERROR, _errors.RateLimited),
             ({"choices": [], **ERROR}, _errors.RateLimited),
             ({"choices": [1]}, _errors.MalformedEvent),
-            ({"choices": [], "usage": 1}, _errors.MalformedEvent),
             ([], _errors.MalformedEvent),
         ],
     )

@@ -169,14 +169,31 @@ class TestCompletionChunk:
             chunk.extra,
         ) == ("", "", None, "", (), None, None, {})
 
-    @pytest.mark.parametrize("name", ["id", "object", "created", "model", "choices", "usage"])
-    def test_malformed(self, name):
-        """A field of the wrong kind is named, with the chunk's JSON, when it is asked for and not before."""
-        chunk = CompletionChunk({name: 1.5})
+    def test_malformed(self):
+        """Choices of the wrong kind are reported with the chunk's JSON, when they are asked for and not before."""
+        chunk = CompletionChunk({"choices": 1.5})
 
-        with pytest.raises(MalformedEvent, match=f"a chunk's {name} is not what it should be") as caught:
-            getattr(chunk, name)
-        assert {name: 1.5} == json.loads(caught.value.data)
+        with pytest.raises(MalformedEvent, match="a chunk's choices are not what they should be") as caught:
+            _ = chunk.choices
+        assert json.loads(caught.value.data) == {"choices": 1.5}
+
+    @pytest.mark.parametrize(
+        ("name", "nothing"), [("id", ""), ("object", ""), ("created", None), ("model", ""), ("usage", None)]
+    )
+    @pytest.mark.parametrize("value", [1.5, True, [], None])
+    def test_of_another_kind(self, name, nothing, value):
+        """What only describes, and is of another kind, is kept as it came; null is nothing."""
+        chunk = CompletionChunk({name: value})
+
+        assert getattr(chunk, name) == nothing
+        assert chunk.extra == ({} if value is None else {name: value})
+
+    def test_usage_of_another_kind(self):
+        """Each of its numbers is read for itself."""
+        chunk = CompletionChunk({"usage": {"prompt_tokens": None, "completion_tokens": 2.5, "total_tokens": 3}})
+
+        assert Usage(total_tokens=3, extra={"completion_tokens": 2.5}) == chunk.usage
+        assert chunk.extra == {}
 
     def test_of_text(self):
         """A chunk can be made of a text."""

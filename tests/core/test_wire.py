@@ -73,6 +73,17 @@ class TestNouns:
         with pytest.raises(NotTheShape, match=r"^content: expected text or a list of parts"):
             structure({"content": value}, Message)
 
+    def test_what_only_describes(self):
+        """A field that only describes is kept as it came if it is of another kind; the others are read."""
+        odd = {"id": 5, "created": 1.5, "usage": [1], "service_tier": {}}
+
+        assert Completion(model="m", extra={**odd, "x": 1}) == structure(
+            {**odd, "model": "m", "system_fingerprint": None, "x": 1}, Completion
+        )
+        assert Completion(usage=Usage(1, extra={"total_tokens": "2"})) == structure(
+            {"usage": {"prompt_tokens": 1, "total_tokens": "2"}}, Completion
+        )
+
     def test_every_problem_with_its_path(self):
         """Each problem begins with the path of its field, and none shows the value."""
         wrong = {

@@ -26,16 +26,11 @@ from .._values import (
     Usage,
 )
 from .._values._checks import check_kind, shown
+from .._values._completions import DESCRIBING, is_of
 from .._wire import join_surrogates, kind
 
 # Of these the first one that says something counts: content filters and keep-alives send empty ones.
-_FIRST: dict[str, type[str | int]] = {
-    "id": str,
-    "model": str,
-    "created": int,
-    "system_fingerprint": str,
-    "service_tier": str,
-}
+_FIRST = DESCRIBING
 
 # The fields that Delta and ChunkChoice know; the others are kept in `extra`.
 _TEXTS = frozenset({"content", "refusal", "reasoning_content"})
@@ -237,13 +232,15 @@ class CompletionAccumulator:
 
     def _add_any(self, chunk: CompletionChunk) -> bool:
         raw = chunk.raw
-        first, extra = self._read_fields(chunk)
-        usage = None if raw.get("usage") is None else chunk.usage
+        first, extra = self._read_fields(raw)
+        usage = chunk.usage
+        if usage is None and raw.get("usage") is not None:
+            extra["usage"] = raw["usage"]
         texts = self._read_texts(raw)
         shares = chunk.choices if texts is None else ()
         # Whatever can be wrong with the chunk has been found by now.
         self._first.update(first)
-        self._settled.update(first)
+        self._settled.update(first, _FIRST.keys() & extra)
         self._usage = usage or self._usage
         _update(self._extra, extra)
         if texts is not None:
@@ -273,22 +270,18 @@ class CompletionAccumulator:
         _update(self._extra, {name: raw[name] for name in names if name not in _FIRST})
         return True
 
-    def _read_fields(self, chunk: CompletionChunk) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Read a chunk's own fields: those that settle something, and the unknown ones.
-
-        Raises:
-            MalformedEvent: A field is of the wrong kind.
-        """
+    def _read_fields(self, raw: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Read a chunk's own fields: those that settle something; and those that are unknown, or of another kind."""
         first: dict[str, Any] = {}
         extra: dict[str, Any] = {}
-        for name, value in chunk.raw.items():
+        for name, value in raw.items():
             if name in self._settled:
                 continue
             cls = _FIRST.get(name)
             if cls is None:
                 extra[name] = value
-            elif told := chunk._read(name, cls):
-                first[name] = told
+            elif value:
+                (first if is_of(value, cls) else extra)[name] = value
         return first, extra
 
     def _read_texts(self, raw: Mapping[str, Any]) -> tuple[_Choice, list[tuple[_Pieces, str]], dict[str, Any]] | None:

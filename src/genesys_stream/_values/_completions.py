@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import Any, TypeGuard, TypeVar
 
 from attrs import Factory, field, frozen
 
@@ -68,6 +68,11 @@ def _check_object(_: object, attribute: Any, value: object) -> None:
 
 def _extra() -> Any:
     return field(factory=dict, repr=False, metadata={_wire.EXTRA: True})
+
+
+def _describing(default: Any) -> Any:
+    """A field that only describes, for whose sake nothing that was said is refused."""
+    return field(default=default, metadata={_wire.DESCRIBES: True})
 
 
 @frozen
@@ -185,18 +190,29 @@ class Usage:
         prompt_tokens: Those of the messages.
         completion_tokens: Those of the answer.
         total_tokens: Both.
-        extra: The fields that have no name here, as they came.
+        extra: The fields that have no name here, and those of another kind than the service says, as they came.
     """
 
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    total_tokens: int = 0
+    prompt_tokens: int = _describing(0)
+    completion_tokens: int = _describing(0)
+    total_tokens: int = _describing(0)
     extra: dict[str, Any] = _extra()
 
 
-_CHUNK_FIELDS = frozenset(
-    {"id", "object", "created", "model", "choices", "usage", "service_tier", "system_fingerprint"},
-)
+DESCRIBING: dict[str, type[str | int]] = {
+    "id": str,
+    "object": str,
+    "created": int,
+    "model": str,
+    "service_tier": str,
+    "system_fingerprint": str,
+}
+"""What describes a chunk, and of which kind it is."""
+
+
+def is_of(value: object, cls: type[T]) -> TypeGuard[T]:
+    """Whether a JSON value is of a kind; a boolean is no number."""
+    return isinstance(value, cls) and not isinstance(value, bool)
 
 
 @frozen(repr=False)
@@ -243,7 +259,13 @@ class CompletionChunk:
         Raises:
             MalformedEvent: The object does not have the shape of a chunk.
         """
-        return self._read("choices", tuple[ChunkChoice, ...]) or ()
+        if self._shares is None:
+            return ()
+        try:
+            return _wire.structure(self._shares, tuple[ChunkChoice, ...])
+        except _wire.NotTheShape as error:
+            msg = f"a chunk's choices are not what they should be: {error}"
+            raise _errors.MalformedEvent(msg, data=self._as_text()) from None
 
     @cached_property
     def _shares(self) -> Any:
@@ -253,12 +275,9 @@ class CompletionChunk:
 
     @cached_property
     def usage(self) -> Usage | None:
-        """The tokens that the completion cost, which one of the last chunks tells.
-
-        Raises:
-            MalformedEvent: The object does not have the shape of a chunk.
-        """
-        return self._read("usage", Usage)
+        """The tokens that the completion cost, which one of the last chunks tells."""
+        usage = self.raw.get("usage")
+        return _wire.structure(usage, Usage) if isinstance(usage, Mapping) else None
 
     @property
     def finish_reason(self) -> str | None:
@@ -268,37 +287,37 @@ class CompletionChunk:
     @property
     def id(self) -> str:
         """The completion's id."""
-        return self._read("id", str) or ""
+        return self._told("id", str) or ""
 
     @property
     def object(self) -> str:
         """The object's type, "chat.completion.chunk"."""
-        return self._read("object", str) or ""
+        return self._told("object", str) or ""
 
     @property
     def created(self) -> int | None:
         """When the completion was made, in seconds since 1970."""
-        return self._read("created", int)
+        return self._told("created", int)
 
     @property
     def model(self) -> str:
         """The model that speaks."""
-        return self._read("model", str) or ""
+        return self._told("model", str) or ""
 
     @property
     def extra(self) -> dict[str, Any]:
-        """Every field without a property of its own, as it came."""
-        return {name: value for name, value in self.raw.items() if name not in _CHUNK_FIELDS}
+        """Every field without a property of its own, or of another kind than the service says, as it came."""
+        return {name: value for name, value in self.raw.items() if self._is_extra(name, value)}
 
-    def _read(self, name: str, cls: type[T]) -> T | None:
-        value = self._shares if name == "choices" else self.raw.get(name)
-        if value is None:
-            return None
-        try:
-            return _wire.structure(value, cls)
-        except _wire.NotTheShape as error:
-            msg = f"a chunk's {name} is not what it should be: {error}"
-            raise _errors.MalformedEvent(msg, data=self._as_text()) from None
+    def _is_extra(self, name: str, value: Any) -> bool:
+        if name == "usage":
+            return value is not None and self.usage is None
+        cls = DESCRIBING.get(name)
+        return name != "choices" if cls is None else value is not None and not is_of(value, cls)
+
+    def _told(self, name: str, cls: type[T]) -> T | None:
+        value = self.raw.get(name)
+        return value if is_of(value, cls) else None
 
     def _as_text(self) -> str:
         try:
@@ -363,17 +382,17 @@ class Completion:
         usage: The tokens that it cost, where the service tells.
         service_tier: How it was served, where the service tells.
         system_fingerprint: What it was made with, where the service tells.
-        extra: The fields that have no name here, as they came.
+        extra: The fields that have no name here, and those of another kind than the service says, as they came.
     """
 
-    id: str = ""
-    object: str = "chat.completion"
-    created: int | None = None
-    model: str = ""
+    id: str = _describing("")
+    object: str = _describing("chat.completion")
+    created: int | None = _describing(None)
+    model: str = _describing("")
     choices: tuple[Choice, ...] = ()
-    usage: Usage | None = None
-    service_tier: str | None = None
-    system_fingerprint: str | None = None
+    usage: Usage | None = _describing(None)
+    service_tier: str | None = _describing(None)
+    system_fingerprint: str | None = _describing(None)
     extra: dict[str, Any] = _extra()
 
     @property
