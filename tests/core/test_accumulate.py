@@ -240,13 +240,30 @@ class TestMessages:
     def test_unknown_texts_come_in_pieces(self):
         """An unknown text of a delta is put together; of anything else the last one counts, and null is nothing."""
         actual = message(
-            {"content": "a", "reasoning": "One ", "audio": {"id": 1}, "x": "s", "y": None, "z": [1]},
-            {"content": "b", "reasoning": "two", "audio": {"id": 2}, "x": 1, "y": None, "z": None},
+            {"content": "a", "reasoning": "One ", "audio": {"at": 1}, "x": "s", "y": None, "z": [1]},
+            {"content": "b", "reasoning": "two", "audio": {"at": 2}, "x": 1, "y": None, "z": None},
             {"content": "c", "reasoning": None, "y": None, "z": "t"},
         )
 
-        assert actual.extra == {"reasoning": "One two", "audio": {"id": 2}, "x": 1, "y": None, "z": "t"}
+        assert actual.extra == {"reasoning": "One two", "audio": {"at": 2}, "x": 1, "y": None, "z": "t"}
         assert actual.content == "abc"
+
+    def test_texts_of_unknown_objects_come_in_pieces(self):
+        """The texts of an unknown object are put together, too; its id, type and name are said once."""
+        deltas = [
+            {"function_call": {"name": "f", "arguments": '{"a":'}, "audio": None},
+            {"function_call": {"name": None, "arguments": " 1"}, "audio": {"id": "x", "transcript": "Hi "}},
+            {"function_call": {"name": "f", "arguments": "}"}, "audio": {"id": "x", "transcript": "you", "at": 9}},
+        ]
+        accumulator = accumulated(*map(said, deltas))
+        (choice,) = accumulator.completion.choices
+
+        assert choice.message.extra == {
+            "function_call": {"name": "f", "arguments": '{"a": 1}'},
+            "audio": {"id": "x", "transcript": "Hi you", "at": 9},
+        }
+        assert accumulator.completion.choices == (choice,)
+        assert message({"x": "text"}, {"x": {"y": "z"}}, {"x": None}).extra == {"x": {"y": "z"}}
 
     def test_logprobs(self):
         """The lists of log probabilities go on from chunk to chunk; null adds nothing."""

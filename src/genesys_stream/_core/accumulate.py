@@ -36,6 +36,8 @@ _FIRST = DESCRIBING
 _TEXTS = frozenset({"content", "refusal", "reasoning_content"})
 _DELTA = _TEXTS | {"role", "tool_calls"}
 _CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
+# What some providers send again with every piece of an object.
+_SAID_ONCE = frozenset({"id", "type", "name"})
 
 
 class _Pieces(list[str]):
@@ -51,6 +53,10 @@ class _Pieces(list[str]):
         if len(self) > 1:
             self[:] = ["".join(self)]
         return join_surrogates(self[0])
+
+
+class _Parts(dict[str, Any]):
+    """An object whose texts come in pieces."""
 
 
 @define(eq=False)
@@ -109,13 +115,18 @@ class _Choice:
             self._add_calls(delta, raw["delta"]["tool_calls"])
         for name, value in delta.extra.items():
             # A text that we do not know comes in pieces like those that we know: "reasoning", for one.
-            said = self.message_extra.get(name)
-            if not isinstance(value, str):
-                _update(self.message_extra, {name: value})
-            elif isinstance(said, _Pieces):
-                said.append(value)
-            else:
-                self.message_extra[name] = _Pieces([value])
+            # So do those of an object: the "arguments" of a "function_call", or the "transcript" of an "audio".
+            if not isinstance(value, Mapping):
+                _put(self.message_extra, name, value)
+                continue
+            parts = self.message_extra.get(name)
+            if not isinstance(parts, _Parts):
+                parts = self.message_extra[name] = _Parts()
+            for key, part in value.items():
+                if key in _SAID_ONCE:
+                    parts[key] = parts.get(key) or part
+                else:
+                    _put(parts, key, part)
         self.finish_reason = share.finish_reason or self.finish_reason
         if share.logprobs is not None:
             self.logprobs = _extend(self.logprobs or {}, share.logprobs)
@@ -142,10 +153,7 @@ class _Choice:
             refusal=self.refusal.join(),
             reasoning_content=self.reasoning_content.join(),
             tool_calls=tuple(self.calls[number].snapshot(number) for number in sorted(self.calls)) or None,
-            extra={
-                name: value.join() if isinstance(value, _Pieces) else value
-                for name, value in self.message_extra.items()
-            },
+            extra=_joined(self.message_extra),
         )
         logprobs = None if self.logprobs is None else _extend({}, self.logprobs)
         return Choice(index, message, self.finish_reason, logprobs, dict(self.extra))
@@ -316,6 +324,25 @@ def _says(delta: Delta) -> bool:
     """Whether a delta says more than who speaks."""
     told = delta.content or delta.refusal or delta.reasoning_content or delta.tool_calls
     return bool(told) or any(delta.extra.values())
+
+
+def _put(target: dict[str, Any], name: str, value: Any) -> None:
+    """Let a text go on; of other values the later wins, except that null takes nothing back."""
+    said = target.get(name)
+    if not isinstance(value, str):
+        _update(target, {name: value})
+    elif isinstance(said, _Pieces):
+        said.append(value)
+    else:
+        target[name] = _Pieces([value])
+
+
+def _joined(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Join the texts of unknown fields."""
+    return {
+        name: value.join() if isinstance(value, _Pieces) else _joined(value) if isinstance(value, _Parts) else value
+        for name, value in fields.items()
+    }
 
 
 def _update(target: dict[str, Any], fields: Mapping[str, Any]) -> None:
