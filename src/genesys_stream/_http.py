@@ -211,10 +211,14 @@ def reply_of(response: Any, body: bytes, token: str | None) -> Reply:
 
 
 class Body:
-    """Gathers a body up to a bound: what an error says beyond it is cut off, and a success beyond it is refused."""
+    """Gathers a body up to a bound: what an error says beyond it is cut off, and a success beyond it is refused.
+
+    Attributes:
+        dispensable: Whether it may break off: an error's status says enough, and what came of its body is its body.
+    """
 
     def __init__(self, status: int) -> None:
-        self._fails = status >= 400
+        self.dispensable = status >= 400
         self._bytes = bytearray()
 
     def add(self, piece: bytes) -> bool:
@@ -224,7 +228,7 @@ class Body:
             EventTooLarge: A success is larger than any completion.
         """
         self._bytes += piece
-        if self._fails:
+        if self.dispensable:
             return len(self._bytes) < MAX_ERROR_BODY_BYTES
         if len(self._bytes) > MAX_BODY_BYTES:
             msg = f"the body is larger than {MAX_BODY_BYTES} bytes"

@@ -355,15 +355,19 @@ class TestPace:
     @pytest.mark.parametrize("retry", [ONCE, QUICK], ids=["once", "again"])
     @pytest.mark.parametrize("script", ["silent", "200 OK", "400 Bad Request"])
     async def test_a_whole_answer_one_byte_at_a_time_for_ever(self, world, script, retry):
-        """An answer that never becomes whole takes no longer than the call may; a push may have been taken by then."""
+        """An answer that never becomes whole takes no longer than the call may; unless its status is known to be an
+        error, a push may have been taken by then."""
+        refused = script == "400 Bad Request"
         head = f"HTTP/1.1 {script}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n".encode()
         began = time.monotonic()
         with Wire([3.0] if script == "silent" else [head, *[b" ", 0.02] * 150]) as wire:
             async with client_of(world, wire, timeouts=Timeouts(total=0.2), retry=retry) as client:
-                for asked in (client.completions.create(**ASK), read(client)):
-                    error = await fault(asked)
-                    assert (type(error), error.seconds) == (DeadlineExceeded, 0.2)
-                assert isinstance(await fault(client.push.send(*PUSH)), AmbiguousDelivery)
+                error = await fault(read(client))
+                assert (type(error), error.seconds) == (DeadlineExceeded, 0.2)
+                error = await fault(client.completions.create(**ASK))
+                assert type(error) is (BadRequest if refused else DeadlineExceeded)
+                error = await fault(client.push.send(*PUSH))
+                assert type(error) is (BadRequest if refused else AmbiguousDelivery)
             assert time.monotonic() - began < 2.5
 
 
@@ -438,6 +442,21 @@ class TestStatuses:
             assert (await client.push.send(*PUSH)).attempts == 2
 
         assert len(fake.pushes) == 1
+
+    @pytest.mark.parametrize("cut", [[], [RESET], [1.0]], ids=["FIN", "RST", "silence"])
+    @pytest.mark.parametrize(("status", "cls", "requests"), [(400, BadRequest, 1), (503, ServiceUnavailable, 3)])
+    async def test_whose_body_breaks_off(self, world, status, cls, requests, cut):
+        """The status of an error is known though its body does not come to its end, and so nothing is ambiguous."""
+        head = b"HTTP/1.1 %d No\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\nslow d" % status
+        with Wire([head, 0.05, *cut]) as wire:  # what came just before a reset might be lost with it
+            clocks = Timeouts(push=0.3, answer=0.3, transport_idle=0.3)
+            async with client_of(world, wire, retry=QUICK, timeouts=clocks) as client:
+                calls = (read(client), client.completions.create(**ASK), client.push.send(*PUSH))
+                for number, call in enumerate(calls):
+                    error = await fault(call)
+
+                    assert (type(error), error.status, error.body) == (cls, status, b"slow d")
+                    assert len(wire.requests) == requests * (number + 1)
 
     @pytest.mark.parametrize(
         ("retry_after", "waited", "raised"),

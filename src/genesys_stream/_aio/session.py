@@ -212,6 +212,9 @@ class Session:
             while (piece := await pieces.read()) is not None and body.add(piece):
                 if until is not None and clock() >= until:
                     raise _errors.TimeoutExpired("the answer was not whole in time")
+        except Exception:
+            if not body.dispensable:
+                raise
         finally:
             await self.reaper.close(partial(give_back, response))
         return body.bytes

@@ -205,6 +205,9 @@ def _read(response: Any, until: float | None) -> bytes:
                 break
             if until is not None and clock() >= until:
                 raise _errors.TimeoutExpired("the answer was not whole in time")
+    except Exception:
+        if not body.dispensable:
+            raise
     finally:
         give_back(response)
     return body.bytes
