@@ -96,10 +96,16 @@ class TestAsk:
     @pytest.mark.parametrize("repeat_lost", [True, False])
     def test_deadline_is_final(self, repeat_lost):
         """When the time is over, nothing is tried again."""
-        deadline = _errors.DeadlineExceeded("x")
-
-        assert asking(deadline, repeat_lost=repeat_lost)[1] is deadline
+        for deadline in (_errors.DeadlineExceeded("x"), cutting_short(_errors.ConnectionLost("x"))):
+            assert asking(deadline, repeat_lost=repeat_lost)[1] is deadline
         assert asking(reply(429), deadline, repeat_lost=repeat_lost)[1] is deadline
+
+    def test_no_time_for_another(self):
+        """Where there is no time to wait for another attempt, the last one's failure says why."""
+        deadline, broken = _errors.DeadlineExceeded("x"), _errors.ConnectionLost("x")
+
+        assert type(asking(reply(503), reply(429, "150"), deadline)[1]) is _errors.RateLimited
+        assert asking(deadline, after=3.0, failed=broken)[1] is broken
 
     def test_counts(self):
         """Attempts are counted, and those that follow a lost answer apart."""

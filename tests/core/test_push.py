@@ -83,7 +83,7 @@ def test_taken(outcomes, attempts):
         ([CONNECT] * 4, False, _errors.ConnectFailed, 4),
         ([_errors.PoolExhausted("full")] * 4, False, _errors.PoolExhausted, 4),
         ([DEADLINE], False, _errors.DeadlineExceeded, 1),
-        ([Reply(429), DEADLINE], True, _errors.DeadlineExceeded, 2),
+        ([Reply(429), DEADLINE], True, _errors.RateLimited, 2),
         ([Reply(429, {"retry-after": "181"})], False, _errors.RateLimited, 1),
         ([CONNECT, NO], True, _errors.BadRequest, 2),
         # Ambiguous: an answer was lost.

@@ -473,6 +473,14 @@ class TestClocks:
         assert isinstance(played.failure, _errors.FirstTokenTimeout)
         assert played.now == 3.0
 
+    @pytest.mark.parametrize("first", [Body([LIMITED]), Reply(429, {"retry-after": "50"})])
+    def test_no_time_to_wait(self, first):
+        """Where a clock would run out during the wait for another attempt, the failure of the last one ends it."""
+        hasty = _errors.DeadlineExceeded("no time")
+        played = play(a_reading(timeouts=Timeouts(total=200.0)), first, hasty)
+
+        assert isinstance(played.failure, _errors.RateLimited)
+
     def test_silence_before_the_first_token(self):
         """A connection that falls silent before anything was said is given up for another one."""
         silent = Body([ROLE, DONE], gap=9.0)

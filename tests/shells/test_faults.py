@@ -493,6 +493,21 @@ class TestStatuses:
                 assert time.monotonic() - began >= waited
         assert len(fake.pushes) == (raised is None)
 
+    @pytest.mark.parametrize("clock", ["first_token", "total"])
+    async def test_no_time_for_retry_after(self, world, fake, server, clock):
+        """What cannot be waited out before a clock ends the call is not waited for."""
+        fake.completions.rate_limit("60", times=None)
+        fake.push.rate_limit("60", times=None)
+        async with world.client(server, retry=QUICK, timeouts=Timeouts(**{clock: 30})) as client:
+            calls = [read(client)]
+            if clock == "total":
+                calls += [client.completions.create(**ASK), client.push.send(*PUSH)]
+            for call in calls:
+                error = await fault(call)
+
+                assert (type(error), error.retry_after) == (RateLimited, 60)
+        assert len(fake.completions.requests) + len(fake.push.requests) == len(calls)
+
 
 class TestTokens:
     async def test_slow(self, world, fake, server):

@@ -129,10 +129,14 @@ class Session:
         Raises:
             StreamStateError: Nobody wants it any more.
         """
-        wait = attempt.after if until is None else min(attempt.after, until - clock())
+        request = attempt.request
+        wait = attempt.after
+        if until is not None and wait >= until - clock():
+            if request.needs_token:
+                return overdue(settings), None
+            wait = until - clock()  # for a token, for which others with more time may wait as well
         if wait > 0 and await rest(wait):
             raise _errors.StreamStateError("the stream was closed before it was answered")
-        request = attempt.request
         token = await self._token(attempt, settings, until) if request.needs_token else None
         left = None if until is None else until - clock()
         if left is not None and left <= 0:

@@ -4,6 +4,7 @@ A conversation yields an `Attempt`, is sent an `Outcome` (a `Reply`, or the `Net
 and in the end returns its value or raises.
 Whoever drives it waits `after` seconds, strikes the `refused` token, sends the request, and hands the outcome back;
 it never judges.
+Where there is no time for the wait, it hands back a `DeadlineExceeded` at once.
 """
 
 from __future__ import annotations
@@ -118,6 +119,7 @@ def ask(
     *,
     reauthorise: bool,
     after: float = 0.0,
+    failed: GenesysStreamError | None = None,
     repeat_lost: bool = True,
 ) -> Conversation[Reply]:
     """Send until the service says yes, or says no for good, or patience is spent.
@@ -127,6 +129,7 @@ def ask(
         patience: Counts the attempts.
         reauthorise: Whether a refused token may be replaced, once, by another one.
         after: Seconds to wait before the first attempt.
+        failed: What ended the attempt before that, and is raised if there is no time for another one.
         repeat_lost: Whether to send again when the connection broke after the request may have been received.
 
     Returns:
@@ -148,12 +151,14 @@ def ask(
                 patience.attempts += 1  # sent again, but patience is for failures that pass
                 continue
             error: GenesysStreamError = status_error(outcome)
+        elif failed is not None and isinstance(outcome, _errors.DeadlineExceeded) and outcome.__cause__ is None:
+            raise failed  # nothing more was sent, and it says more than that the time is up
         else:
             error = outcome
         lost = not (isinstance(outcome, Reply) or certainly_not_sent(error))
         if lost and not repeat_lost:
             raise error
-        after = patience.wait_after(error)
+        after, failed = patience.wait_after(error), error
         patience.resent += lost
 
 

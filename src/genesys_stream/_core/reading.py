@@ -72,6 +72,7 @@ class Reading:
         self._timeouts = call.settings.timeouts
         self._reauthorise = reauthorise
         self._after = 0.0
+        self._failed: GenesysStreamError | None = None
         self._started = now
         self._last_byte: float | None = None
         self._first_token: float | None = None
@@ -163,7 +164,13 @@ class Reading:
 
     def opening(self) -> Conversation[Reply]:
         """Ask for the stream; returns the reply whose body is the stream."""
-        return ask(self._call.request, self._patience, reauthorise=self._reauthorise, after=self._after)
+        return ask(
+            self._call.request,
+            self._patience,
+            reauthorise=self._reauthorise,
+            after=self._after,
+            failed=self._failed,
+        )
 
     def opened(self, reply: Reply, now: float) -> None:
         """Take note of the reply that `opening()` returned."""
@@ -254,7 +261,7 @@ class Reading:
             self._end(error)
             return
         try:
-            self._after = self._patience.wait_after(error)
+            self._after, self._failed = self._patience.wait_after(error), error
         except GenesysStreamError:
             self._end(error)
             return
