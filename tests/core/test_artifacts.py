@@ -4,6 +4,7 @@ import json
 import pickle
 import time
 from functools import partial
+from typing import Any, NewType
 
 import attrs
 import pytest
@@ -444,6 +445,22 @@ class TestReader:
         reader = ArtifactReader("items", City)
 
         assert [] == reader.feed('{"items": []') == reader.close()
+
+    @pytest.mark.parametrize("into", [5, "City", None, [City], City("Ulm")])
+    def test_no_class(self, into):
+        """What nothing can be read into is refused when it is given."""
+        with pytest.raises(InvalidArgument) as caught:
+            ArtifactReader("$", into)
+
+        assert caught.value.argument == "into"
+
+    @pytest.mark.parametrize("into", [Any, int | None, list[int], int, NewType("Count", int)])
+    def test_forms_of_typing(self, into):
+        """A form of typing does as well as a class."""
+        reader = ArtifactReader("$", into)
+        value = [5] if into == list[int] else 5
+
+        assert reader.feed(json.dumps([value])) == [value]
 
     def test_what_was_good_comes_first(self):
         """An element that does not parse is raised after those before it, and those behind it still come."""

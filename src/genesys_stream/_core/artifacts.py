@@ -6,10 +6,11 @@ The scanner finds them, an `Artifact` judges and parses, and the reader here doe
 from __future__ import annotations
 
 from collections import deque
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, get_origin
 
-from .._errors import ParseError
+from .._errors import InvalidArgument, ParseError
 from .._values import Artifact
+from .._values._checks import shown
 from .json_scanner import MAX_BYTES, ArtifactScanner
 
 T = TypeVar("T")
@@ -28,6 +29,8 @@ class ArtifactReader(Generic[T]):
     """
 
     def __init__(self, path: str, into: type[T], *, max_bytes: int = MAX_BYTES) -> None:
+        if not _is_readable(into):
+            raise InvalidArgument("into", f"must be a class, not {shown(into)}")
         self._scanner = ArtifactScanner("element", path, max_bytes=max_bytes)
         self._path = path
         self._into = into
@@ -86,3 +89,12 @@ class ArtifactReader(Generic[T]):
                 raise
             self._waiting.popleft()
         return values
+
+
+def _is_readable(into: object) -> bool:
+    """Whether it is a class, or a form of typing such as `list[Item]`, `Item | None` or `Any`."""
+    return (
+        isinstance(into, type)
+        or get_origin(into) is not None
+        or type(into).__module__ in {"typing", "typing_extensions"}
+    )

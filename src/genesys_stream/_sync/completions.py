@@ -130,7 +130,7 @@ class CompletionStream:
             An iterator of values; leaving a loop over it closes the stream.
 
         Raises:
-            InvalidArgument: The path is not one.
+            InvalidArgument: The path is not one, or `into` is no class.
             ParseError: While iterating: an element is not what the class asks for, or there is no such array.
             GenesysStreamError: While iterating: the stream broke; see the class.
         """
