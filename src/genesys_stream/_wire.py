@@ -5,6 +5,7 @@ null stands for the field's default, and enum values stay as they came.
 Any other attrs class is the caller's own and is read strictly.
 A field may name its own reader in its metadata, under `READ`.
 A value of another kind is refused; but that of a field that only `DESCRIBES` is kept in `extra`, too.
+A field that is only `RECEIVED` is not written.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ T = TypeVar("T")
 READ = "genesys_stream.read"
 EXTRA = "genesys_stream.extra"
 DESCRIBES = "genesys_stream.describes"
+RECEIVED = "genesys_stream.received"
 
 _NULL = type(None)
 
@@ -208,7 +210,8 @@ def unstructure(value: Any) -> Any:
     """Turn attrs values, wherever they are inside `value`, into what `json.dumps` takes, leaving nulls out."""
     if attrs.has(type(value)):
         fields = attrs.fields(type(value))
-        out = {f.name: unstructure(getattr(value, f.name)) for f in fields if f.name != "extra"}
+        sent = [f.name for f in fields if f.name != "extra" and RECEIVED not in f.metadata]
+        out = {name: unstructure(getattr(value, name)) for name in sent}
         out = {name: item for name, item in out.items() if item is not None}
         return {**out, **getattr(value, "extra", {})}
     if isinstance(value, Mapping):

@@ -108,7 +108,7 @@ class TestCall:
 
         assert body_of(call)["messages"] == [
             {"role": "user", "content": "😀"},
-            {"role": "tool", "content": None, "tool_calls": [{"index": 0, "id": "c", "function": {}}]},
+            {"role": "tool", "content": None, "tool_calls": [{"id": "c", "function": {}}]},
         ]
 
     def test_every_option_has_its_kind(self):

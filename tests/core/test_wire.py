@@ -190,7 +190,7 @@ class TestCallersClasses:
 
 class TestOut:
     def test_unstructure(self):
-        """Nouns become objects, wherever they are: nulls are left out, and unknown keys return to their place."""
+        """Nouns become objects, wherever they are: nulls and a call's index are left out, unknown keys return."""
         message = Message(content="a", tool_calls=(ToolCall(1, "id", function=FunctionCall("f"), extra={"x": 1}),))
 
         assert unstructure({"messages": [message], "n": None}) == {
@@ -198,7 +198,7 @@ class TestOut:
                 {
                     "role": "assistant",
                     "content": "a",
-                    "tool_calls": [{"index": 1, "id": "id", "function": {"name": "f"}, "x": 1}],
+                    "tool_calls": [{"id": "id", "function": {"name": "f"}, "x": 1}],
                 }
             ],
             "n": None,

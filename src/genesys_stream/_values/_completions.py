@@ -128,14 +128,14 @@ class ToolCall:
     """A call that the model asks for; in a delta, a fragment of it, found by its index.
 
     Attributes:
-        index: Its number in the message, from 0.
+        index: Its number in the message, from 0; it is not sent, since strict services take it in streams alone.
         id: What the message that answers it has to name.
         type: Its kind, as a rule "function".
         function: What is to be called.
         extra: The fields that have no name here, as they came.
     """
 
-    index: int = 0
+    index: int = field(default=0, metadata={_wire.RECEIVED: True})
     id: str | None = None
     type: str | None = None
     function: FunctionCall = Factory(FunctionCall)
