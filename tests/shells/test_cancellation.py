@@ -1,6 +1,7 @@
 """Cancelled and abandoned: whatever is cut short, wherever, the pool has all its slots again and nobody complains."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import random
@@ -197,6 +198,23 @@ class TestCancellation:
 
         await loop_world.together(read, close)
         assert len(errors) == 1
+
+    async def test_closing_a_client_that_is_about_to_send(self, loop_world, server):
+        """Neither waits for the other when a client is closed before the task that sends has taken its first step."""
+        for turns in range(6):
+            client = loop_world.client(server, retry=Retry(attempts=1), access_token="token")
+
+            async def send(client=client):
+                with contextlib.suppress(GenesysStreamError):
+                    await a_push(client)
+
+            async def close(turns=turns, client=client):
+                for _ in range(turns):
+                    await anyio.sleep(0)
+                await client.aclose()
+
+            with anyio.fail_after(60):
+                await loop_world.together(send, close)
 
     async def test_waiting_for_a_slot(self, loop_world, fake, server):
         """A cancellation while all slots are taken takes none."""

@@ -200,7 +200,14 @@ class Reaper:
             task = errand.where.create_task(run())
             errand.cancel = task.cancel
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+
+            def ended(task: asyncio.Task[None]) -> None:
+                # Also where it was cancelled before it began, so that nothing of the above has run.
+                self._tasks.discard(task)
+                self._errands.discard(errand)
+                errand.done.set()
+
+            task.add_done_callback(ended)
             return errand
         import trio
 
