@@ -132,6 +132,12 @@ class TestStreams:
             with pytest.raises(TransportIdleTimeout):
                 await client.completions.stream(**ASK).result()
 
+    async def test_a_pause_longer_than_the_first_token_may_take(self, loop_world, client_of, fake):
+        """What is left for the first token bounds the wait for the headers, and no read after the first token."""
+        fake.completions.say(["one ", "two"], every=2.5)
+        async with client_of(access_token=fake.issue_token(), timeouts=Timeouts(first_token=2), retry=ONCE) as client:
+            assert (await client.completions.stream(**ASK).result()).text == "one two"
+
     async def test_heartbeats_and_no_token(self, loop_world, client_of, fake):
         fake.completions.stall(after_events=3, seconds=5, heartbeat_every=0.02)
         async with client_of(timeouts=Timeouts(token_idle=0.2), retry=ONCE) as client:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
+from httpx_aiohttp.transport import AiohttpResponseStream
 
 from .. import _errors
 from .shield import on_asyncio
@@ -26,17 +28,43 @@ class Transport(AiohttpTransport):
             msg = 'transport="aiohttp" needs asyncio; on trio leave it at "httpx"'
             raise _errors.UsageError(msg)
         try:
-            return await super().handle_async_request(request)
+            response = await super().handle_async_request(request)
         except httpx.TimeoutException as error:
             if isinstance(error.__cause__, aiohttp.ConnectionTimeoutError) and self._exhausted():
                 raise httpx.PoolTimeout(str(error), request=request) from error.__cause__
             raise
+        if isinstance(response.stream, AiohttpResponseStream):
+            response.stream = _Body(response.stream._aiohttp_response, request.extensions.get("timeout", {}))
+        return response
 
     def _exhausted(self) -> bool:
         """Whether all connections that may be open are in use."""
         connector = getattr(self.client, "connector", None)
         used: Any = getattr(connector, "_acquired", ())
         return connector is not None and 0 < connector.limit <= len(used)
+
+
+class _Body(AiohttpResponseStream):
+    """A body that may be read for as long as the request's timeouts say when it is read, as httpcore's may.
+
+    aiohttp takes the timeout of the reads with the request, and would go on with what the wait for the headers had.
+
+    Args:
+        response: aiohttp's response.
+        timeout: The request's timeouts.
+    """
+
+    def __init__(self, response: aiohttp.ClientResponse, timeout: Mapping[str, float | None]) -> None:
+        super().__init__(response)
+        self._timeout = timeout
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        connection = self._aiohttp_response.connection
+        protocol = None if connection is None else connection.protocol
+        if protocol is not None:
+            protocol.read_timeout = self._timeout.get("read")
+            protocol.start_timeout()
+        return super().__aiter__()
 
 
 class Client(httpx.AsyncClient):
