@@ -1,5 +1,6 @@
 """Streams against a served Genesys Cloud, in every world: how they are read, left, closed, and how they break."""
 
+import asyncio
 import gzip
 import importlib
 import importlib.util
@@ -31,6 +32,7 @@ from genesys_stream import (
     TransportIdleTimeout,
     UnexpectedContent,
 )
+from genesys_stream._aio.shield import Alarm, Pieces, finish
 from genesys_stream.testing import FakeGenesys
 
 SAID = ["Hé", "llo, ", "wör", "ld ", "👍🏽", "."]
@@ -482,6 +484,26 @@ class TestClocks:
                     await world.sleep(self.SHORT * 3)
 
         assert [text for text in got if text] == SAID
+
+
+def test_a_clock_that_runs_out_just_as_a_part_of_a_piece_comes():
+    """A read that goes on because what came is not all it needs is ended all the same."""
+
+    async def parts(first):
+        await first
+        await asyncio.get_running_loop().create_future()
+        yield b"never"
+
+    async def scenario():
+        loop = asyncio.get_running_loop()
+        alarm, first = Alarm(), loop.create_future()
+        steps, pending = Pieces(parts(first)).begin()
+        # Both in one turn of the event loop, so that the reader has not gone on yet when the clock runs out.
+        loop.call_at(1, first.set_result, None)
+        alarm.set(2)
+        return await finish(steps, pending, alarm)
+
+    assert asyncio.run(asyncio.wait_for(scenario(), 30)) == b""
 
 
 async def in_seconds(seconds, awaitable):

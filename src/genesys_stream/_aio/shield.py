@@ -401,12 +401,13 @@ class Alarm:
             return
         if self._loop.time() < self._due:
             self._set(self._due)
-        elif self.pending is None:
-            # It waits for a turn of the event loop, which nobody can cancel.
+            return
+        self._cancelled_before = _cancellations(self.task)
+        self._rang = self.pending is not None and self.pending.cancel()
+        if not self._rang:
+            # It waits for a turn of the event loop, which nobody can cancel, or has what it waited for, which may not
+            # be all that it needs.
             self._set(self._loop.time())
-        else:
-            self._cancelled_before = _cancellations(self.task)
-            self._rang = self.pending.cancel()
 
 
 def _cancellations(task: Any) -> int:
