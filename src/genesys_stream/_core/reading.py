@@ -146,9 +146,10 @@ class Reading:
         elif set_to.first_token is not None:
             first = set_to.first_token
             running.append((self._started + first, first, _errors.FirstTokenTimeout, "no token came"))
-        if set_to.transport_idle is not None and self._last_byte is not None:
+        heard = self._last_byte  # once, because the watchdog asks from a thread of its own
+        if set_to.transport_idle is not None and heard is not None:
             idle = set_to.transport_idle
-            running.append((self._last_byte + idle, idle, _errors.TransportIdleTimeout, "not a byte came"))
+            running.append((heard + idle, idle, _errors.TransportIdleTimeout, "not a byte came"))
         return running
 
     def expire(self, now: float) -> bool:
