@@ -9,7 +9,7 @@ import threading
 import time
 
 import pytest
-from tests.shells.worlds import ASK, WORLDS, collected
+from tests.shells.worlds import ASK, WORLDS, collected, our_threads, settle
 
 from genesys_stream import (
     AuthenticationError,
@@ -706,6 +706,30 @@ class TestThreads:
                     assert not reader.is_alive()
                     assert failures == []
 
+        world.run(scenario)
+
+    def test_no_thread_to_watch_with(self, fake, server, monkeypatch):
+        """Where no thread can be started a stream fails, and the clocks of those after it run all the same."""
+        world = WORLDS["sync"]
+        start = threading.Thread.start
+
+        def exhausted(thread):
+            if "watchdog" in thread.name:
+                monkeypatch.setattr(threading.Thread, "start", start)
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        async def scenario():
+            fake.completions.say(SAID)
+            fake.completions.stall(60, after_events=3, text=SAID)
+            async with world.client(server, retry=ONCE, timeouts=Timeouts(token_idle=0.3)) as client:
+                monkeypatch.setattr(threading.Thread, "start", exhausted)
+                with pytest.raises(ConnectionLost):
+                    await client.completions.stream(**ASK).result()
+                with pytest.raises(TokenIdleTimeout):
+                    await client.completions.stream(**ASK).result()
+
+        assert settle(lambda: not our_threads())
         world.run(scenario)
 
     def test_one_client_in_many_threads(self, fake, server):

@@ -97,8 +97,9 @@ class Watchdog:
             watch.noted = due
             heapq.heappush(self._heap, (due, next(self._order), watch))
             if not self._running:
-                self._running = True
+                # The thread waits for the lock; where none can be started, the next stream tries again.
                 threading.Thread(target=self._run, name="genesys-stream watchdog", daemon=True).start()
+                self._running = True
             elif due < self._wakes_at:
                 self._bell.notify()
 
