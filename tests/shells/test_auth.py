@@ -324,7 +324,7 @@ class TestSingleFlight:
 
     async def test_cancelled_follower(self, loop_world, fake, reach):
         """When a task that waits is cancelled, nobody else notices."""
-        fake.tokens.late(0.3)
+        fake.tokens.late(1.5)
         async with reach(loop_world, fake, session(fake)) as push, anyio.create_task_group() as group:
             group.start_soon(push)
             await loop_world.until(lambda: fake.tokens.requests)

@@ -360,7 +360,7 @@ class TestPace:
         refused = script == "400 Bad Request"
         head = f"HTTP/1.1 {script}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n".encode()
         began = time.monotonic()
-        with Wire([3.0] if script == "silent" else [head, *[b" ", 0.02] * 150]) as wire:
+        with Wire([4.0] if script == "silent" else [head, *[b" ", 0.02] * 450]) as wire:
             async with client_of(world, wire, timeouts=Timeouts(total=0.2), retry=retry) as client:
                 error = await fault(read(client))
                 assert (type(error), error.seconds) == (DeadlineExceeded, 0.2)
@@ -368,7 +368,7 @@ class TestPace:
                 assert type(error) is (BadRequest if refused else DeadlineExceeded)
                 error = await fault(client.push.send(*PUSH))
                 assert type(error) is (BadRequest if refused else AmbiguousDelivery)
-            assert time.monotonic() - began < 2.5
+            assert time.monotonic() - began < 3.5
 
 
 class TestSize:
@@ -518,7 +518,7 @@ class TestTokens:
             assert await said_of(client) == TEXT
         fake.tokens.late(5.0)
         fake.completions.say(SAID)
-        async with world.client(server, timeouts=Timeouts(transport_idle=0.3), retry=QUICK) as client:
+        async with world.client(server, timeouts=Timeouts(transport_idle=1), retry=QUICK) as client:
             assert await said_of(client) == TEXT
 
     async def test_too_slow_for_ever(self, world, fake, server):
@@ -532,7 +532,7 @@ class TestTokens:
 
     async def test_too_slow_for_the_call(self, world, fake, server):
         """A call ends in its time though the token endpoint is slow; who has more time asks again, or waits on."""
-        for seconds in (5.0, 0.0, 0.6):
+        for seconds in (5.0, 0.0, 3.0):
             fake.tokens.late(seconds)
         fake.completions.say(SAID, times=2)
 
@@ -540,7 +540,7 @@ class TestTokens:
             await world.sleep(after)
             began = time.monotonic()
             error = await fault(read(client, timeouts=Timeouts(total=0.3)))
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 2.5
             return type(error)
 
         async def patient(after):
@@ -627,9 +627,9 @@ class TestClockJumps:
 class TestPushes:
     async def test_answered_late(self, world, fake, server):
         """An answer that does not come in time is a lost one: ambiguous, or, where asked for, sent again."""
-        fake.push.late(2.0)
-        fake.push.late(2.0)
-        async with world.client(server, timeouts=Timeouts(push=0.15), retry=QUICK) as client:
+        fake.push.late(4.0)
+        fake.push.late(4.0)
+        async with world.client(server, timeouts=Timeouts(push=1), retry=QUICK) as client:
             error = await fault(client.push.send(*PUSH))
             receipt = await client.push.send(*PUSH, resend_lost=True)
 

@@ -284,7 +284,7 @@ class TestLeaving:
         async with world.client(server) as client:
             began = time.monotonic()
             assert await texts(client.completions.stream(**ASK)) == ["all"]
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 30
 
     async def test_pool_exhausted(self, world, fake, server):
         """When every connection is in use, the error says so."""
@@ -391,6 +391,7 @@ class TestRetry:
 
 class TestClocks:
     SHORT = 0.15
+    LONG = 1.0  # where a machine that is busy elsewhere must not let it run out
 
     @pytest.mark.parametrize("heartbeat_every", [None, 0.03], ids=["silent", "heartbeats"])
     async def test_first_token(self, world, fake, server, heartbeat_every):
@@ -399,7 +400,7 @@ class TestClocks:
         clocks = Timeouts(first_token=self.SHORT)
         async with world.client(server, retry=QUICK, timeouts=clocks) as client:
             with pytest.raises(FirstTokenTimeout) as caught:
-                await in_seconds(5, client.completions.stream(**ASK).result())
+                await in_seconds(30, client.completions.stream(**ASK).result())
 
         assert caught.value.seconds == self.SHORT
         assert len(fake.completions.requests) == 1
@@ -410,17 +411,17 @@ class TestClocks:
         fake.completions.stall(60, after_events=3, heartbeat_every=heartbeat_every, text=SAID)
         async with world.client(server, timeouts=Timeouts(token_idle=self.SHORT)) as client:
             with pytest.raises(TokenIdleTimeout) as caught:
-                await in_seconds(5, client.completions.stream(**ASK).result())
+                await in_seconds(30, client.completions.stream(**ASK).result())
 
         assert "".join(SAID[:2]) == caught.value.partial.text
 
     async def test_transport_idle(self, world, fake, server):
         """Not a byte for too long; heartbeats keep this clock from running out."""
         fake.completions.stall(60, after_events=3, text=SAID)
-        fake.completions.stall(self.SHORT * 3, after_events=3, heartbeat_every=self.SHORT / 5, text=SAID)
-        async with world.client(server, timeouts=Timeouts(transport_idle=self.SHORT)) as client:
+        fake.completions.stall(self.LONG * 1.5, after_events=3, heartbeat_every=self.LONG / 20, text=SAID)
+        async with world.client(server, timeouts=Timeouts(transport_idle=self.LONG)) as client:
             with pytest.raises(TransportIdleTimeout) as caught:
-                await in_seconds(5, client.completions.stream(**ASK).result())
+                await in_seconds(30, client.completions.stream(**ASK).result())
             assert (await client.completions.stream(**ASK).result()).text == TEXT
 
         assert "".join(SAID[:2]) == caught.value.partial.text
@@ -438,7 +439,7 @@ class TestClocks:
         fake.completions.say(SAID, headers_after=60, times=None)
         async with world.client(server, retry=QUICK, timeouts=clocks) as client:
             with pytest.raises(error):
-                await in_seconds(5, client.completions.stream(**ASK).result())
+                await in_seconds(30, client.completions.stream(**ASK).result())
 
     @pytest.mark.parametrize("heartbeat_every", [None, 0.03], ids=["silent", "heartbeats"])
     async def test_total(self, world, fake, server, heartbeat_every):
@@ -447,9 +448,9 @@ class TestClocks:
         fake.completions.say(["more "] * 1000, every=0.01)
         async with world.client(server, timeouts=Timeouts(total=self.SHORT * 2)) as client:
             with pytest.raises(DeadlineExceeded) as caught:
-                await in_seconds(5, client.completions.stream(**ASK).result())
+                await in_seconds(30, client.completions.stream(**ASK).result())
             with pytest.raises(DeadlineExceeded) as again:
-                await in_seconds(5, client.completions.stream(**ASK).result())
+                await in_seconds(30, client.completions.stream(**ASK).result())
 
         assert "".join(SAID[:2]) == caught.value.partial.text
         assert again.value.partial.text.startswith("more more ")
@@ -464,24 +465,24 @@ class TestClocks:
     async def test_a_reader_that_is_late(self, world, fake, server):
         """The clocks begin to run when the stream is first asked for something, and not when it is made."""
         fake.completions.say(SAID)
-        clocks = Timeouts(first_token=self.SHORT * 2, total=self.SHORT * 2)
+        clocks = Timeouts(first_token=self.LONG, total=self.LONG)
         async with world.client(server, timeouts=clocks) as client:
             stream = client.completions.stream(**ASK)
-            await world.sleep(self.SHORT * 3)
+            await world.sleep(self.LONG * 1.5)
 
             assert (await stream.result()).text == TEXT
-            assert stream.timing.first_token < self.SHORT * 2
+            assert stream.timing.first_token < self.LONG
 
     async def test_a_reader_that_is_slow(self, world, fake, server):
         """The clocks do not run while the reader is busy with what it has."""
         fake.completions.say(SAID, every=0.01)
-        clocks = Timeouts(token_idle=self.SHORT, transport_idle=self.SHORT, first_token=self.SHORT * 2)
+        clocks = Timeouts(token_idle=self.LONG, transport_idle=self.LONG, first_token=self.LONG * 2)
         async with world.client(server, timeouts=clocks) as client:
             got = []
             async for one in client.completions.stream(**ASK):
                 got.append(one.text)
                 if one.text == SAID[0]:
-                    await world.sleep(self.SHORT * 3)
+                    await world.sleep(self.LONG * 1.5)
 
         assert [text for text in got if text] == SAID
 
@@ -569,7 +570,7 @@ class TestContent:
         fake.completions.raw([b'{"message": "half', 60.0], status=500, headers={"Content-Type": "application/json"})
         async with world.client(server, retry=ONCE, timeouts=Timeouts(transport_idle=0.2)) as client:
             with pytest.raises(GenesysStreamError):
-                await in_seconds(5, client.completions.stream(**ASK).result())
+                await in_seconds(30, client.completions.stream(**ASK).result())
 
 
 class TestClients:
@@ -655,7 +656,7 @@ class TestThreads:
                 reader.start()
                 await world.until(lambda: SAID[1] in got)
                 stream.close()
-                reader.join(5)
+                reader.join(30)
                 assert not reader.is_alive()
                 assert "".join(SAID[:2]) == "".join(got) == stream.completion.text
                 assert await texts(client.completions.stream(**ASK)) == SAID
@@ -702,7 +703,7 @@ class TestThreads:
                     reader.start()
                     time.sleep(number * 0.004)
                     stream.close()
-                    reader.join(5)
+                    reader.join(30)
                     assert not reader.is_alive()
                     assert failures == []
 
