@@ -137,7 +137,7 @@ class EventDecoder:
                 end == len(data) - 2
                 and data[end:] == b"\n\n"
                 and data[:6] == b"data: "
-                and not (self._size or self._line or self._careful)
+                and not (self._size or self._line)
                 and end < self._limit
             ):
                 event = _new(ServerSentEvent)
