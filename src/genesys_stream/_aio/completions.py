@@ -15,7 +15,7 @@ from typing_extensions import Self, Unpack
 from .. import _errors
 from .._core.completions import Call, CompletionOptions, complete, completion_call
 from .._core.exchange import Reply
-from .._core.reading import Reading, Want
+from .._core.reading import DRAIN_SECONDS, LATE_SECONDS, Reading, Want
 from .._core.settings import Settings
 from .._core.surrogates import SurrogateJoiner
 from .._http import failure, step
@@ -27,13 +27,6 @@ if TYPE_CHECKING:
     from .._core.artifacts import ArtifactReader
 
 T = TypeVar("T")
-
-DRAIN_SECONDS = 0.05
-"""How long to wait for the end of a body whose meaning is complete, so that its connection can be used again."""
-
-LATE_SECONDS = 0.25
-"""How long a read may take though a clock ran out while nobody read: what came meanwhile is in the socket already."""
-
 
 _NEVER = float("inf")
 _READ = Want.READ  # an enum's members take their time to be found

@@ -31,6 +31,11 @@ from .exchange import Reply
 _LINGER = 5.0
 """Seconds to wait for `[DONE]`, or for the usage, once every choice has its finish reason, whatever heartbeats say."""
 
+DRAIN_SECONDS = 0.05
+"""How long to wait for the end of a body whose meaning is complete, so that its connection can be used again."""
+
+LATE_SECONDS = 0.25
+"""How long a read may take though a clock ran out while nobody read: what came meanwhile is in the socket already."""
 
 _NEVER = float("inf")
 

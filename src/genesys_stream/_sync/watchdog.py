@@ -17,16 +17,13 @@ import sys
 import threading
 from typing import Any
 
-from .._core.reading import Reading
+from .._core.reading import LATE_SECONDS, Reading
 from .session import clock
 
 _NEVER = float("inf")
 
 _LINGER_SECONDS = 0.1
 """How long the watchdog waits for another stream when there is none to watch."""
-
-LATE_SECONDS = 0.25
-"""How long a read may take though a clock ran out while nobody read: what came meanwhile is in the socket already."""
 
 
 class Watch:
