@@ -776,6 +776,18 @@ class TestStrategies:
 
         assert [(error, 1.0), ("receipt", 9.5), (refusal, 11.0)] == learner.heard
 
+    @pytest.mark.parametrize("given", [iter(()), [Batch("", "time", 0.0, 0.0, 0)]], ids=["none", "an empty one"])
+    def test_nothing_given(self, given):
+        """A strategy that gives no batch, in whatever kind of iterable, or no text in one, keeps what it was fed."""
+        desk = a_desk(type("Waits", (PassThrough,), {"feed": lambda self, text, now: given})())
+
+        assert not desk.arrive("a", 0.0)
+        assert desk.take(0.0) is None
+        desk.end("complete", 1.0)
+
+        assert desk.take(1.0).text == "a"
+        assert desk.report(Listener().completion).error is None
+
     @pytest.mark.parametrize("outcome", ["delivered", "failed"])
     def test_learning_raises(self, outcome):
         """A strategy that fails to learn holds nothing up, and its error is in the report."""
