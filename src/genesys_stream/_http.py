@@ -24,6 +24,7 @@ from ._core.encoding import Inflater
 from ._core.exchange import Reply, Request
 from ._core.settings import Settings
 from ._errors import GenesysStreamError, NetworkError, bare
+from ._hooks import tell
 from ._values import Exchange, Timeouts
 from ._values._checks import shown
 from ._version import __version__
@@ -263,5 +264,4 @@ def exchanged(log: logging.Logger, settings: Settings, attempt: Attempt, outcome
     else:
         event = Exchange(request.method, request.url, None, outcome, seconds)
         log.info("%s %s: %s after %.3f s", request.method, request.url, type(outcome).__name__, seconds)
-    if settings.on_event is not None:
-        settings.on_event(event)
+    tell(settings.on_event, event)

@@ -99,7 +99,8 @@ def relay(
         grace: For how many seconds what was said is still delivered after a cancellation or Ctrl-C. A push that hangs
             is given up then; a blocking sink of your own can only be waited for.
         max_backlog_bytes: How many bytes of text may wait for the sink before the source is no longer read.
-        on_event: Told of each `Delivery` and `Undelivered`, and at last of the `RelayReport`.
+        on_event: Told of each `Delivery` and `Undelivered`, and at last of the `RelayReport`. What it raises is logged,
+            and changes nothing.
 
     Returns:
         The report; for an async source, an awaitable of it.
@@ -144,22 +145,17 @@ def relay(
         give_up_after=give_up_after,
         max_backlog_bytes=max_backlog_bytes,
     )
-    hook = on_event or _ignore
     if is_async:
         from ._aio.relay import AsyncRelay
 
-        return AsyncRelay(source, sink, desk, grace=grace, on_event=hook).run()
-    return Relay(source, sink, desk, grace=grace, on_event=hook).run()
+        return AsyncRelay(source, sink, desk, grace=grace, on_event=on_event).run()
+    return Relay(source, sink, desk, grace=grace, on_event=on_event).run()
 
 
 def _refuse_spent(source: object) -> None:
     if getattr(source, "committed", False) is True:
         msg = "the stream was read before, so that the beginning of its text is gone; relay a fresh one"
         raise _errors.StreamStateError(msg)
-
-
-def _ignore(_: object) -> None:
-    return
 
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

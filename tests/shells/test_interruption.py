@@ -16,6 +16,7 @@ from genesys_stream import (
     AmbiguousDelivery,
     CompletionChunk,
     DeadlineExceeded,
+    Delivery,
     InvalidArgument,
     PassThrough,
     Retry,
@@ -30,6 +31,12 @@ from genesys_stream._aio.relay import AsyncRelay
 
 SAID = ["Hello, ", "wör", "ld ", "👍🏽", "."]
 TEXT = "".join(SAID)
+
+
+class Stop(BaseException):
+    """Like a Ctrl-C, and unlike one no business of pytest's."""
+
+
 QUICK = Retry(attempts=8, first_wait=0.01, longest_wait=0.05)
 
 
@@ -187,6 +194,48 @@ class TestSinks:
         assert told[-1] is report
         assert all(event in told for event in (*report.pushes, *report.undelivered))
         assert len(told) == len(report.pushes) + len(report.undelivered) + 1
+
+    async def test_a_hook_that_raises(self, world, server, caplog):
+        """It costs no text, no report and no failure; the log says where to look."""
+
+        def hook(event):
+            raise ZeroDivisionError("what was said")
+
+        report = await world.relay(world.source(SAID), lambda batch: None, coalescer=PassThrough(), on_event=hook)
+        with pytest.raises(EOFError) as caught:
+            await world.relay(world.source([*SAID, EOFError()]), lambda batch: None, on_event=hook)
+
+        assert (report.state, report.delivered_text) == ("complete", TEXT)
+        assert caught.value.report.delivered_text == TEXT
+        lines = [(record.levelname, record.getMessage()) for record in caplog.records]
+        assert {level for level, _ in lines} == {"ERROR"}
+        assert sum("ZeroDivisionError" in line and "RelayReport" in line for _, line in lines) == 2
+        assert all("test_interruption.py:" in line and "what was said" not in line for _, line in lines)
+
+    async def test_a_clients_hook_that_raises(self, world, fake, server):
+        """A push that was taken is delivered, whatever was made of it."""
+
+        def hook(event):
+            raise ZeroDivisionError
+
+        fake.completions.say(SAID)
+        async with world.client(server, on_event=hook) as client:
+            report = await world.relay(client.completions.stream(**ASK), client.push.to("device"))
+
+        assert TEXT == shown(fake).text == report.delivered_text
+        assert report.undelivered == ()
+
+    async def test_ctrl_c_in_a_hook(self, world, server):
+        """It interrupts the relay as it does anywhere."""
+
+        def hook(event):
+            if isinstance(event, Delivery):
+                raise Stop
+
+        with pytest.raises(Stop) as caught:
+            await world.relay(world.source(SAID), lambda batch: None, coalescer=PassThrough(), on_event=hook)
+
+        accounted(caught.value.report, caught.value.report.completion.text)
 
 
 class TestSources:

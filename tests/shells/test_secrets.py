@@ -107,6 +107,10 @@ PUSH_MISHAPS = {
 }
 
 
+class Stop(BaseException):
+    """Like a Ctrl-C, and unlike one no business of pytest's."""
+
+
 class TestAFullRun:
     @pytest.mark.parametrize("mishap", [*MISHAPS.values(), *PUSH_MISHAPS.values()], ids=[*MISHAPS, *PUSH_MISHAPS])
     async def test_nothing_is_shown(self, world, fake, server, mishap, caplog):
@@ -177,15 +181,29 @@ class TestAFullRun:
                         check(shown(caught.value))
                         check_pickle(caught.value, ())
 
-    async def test_a_hook_that_raises(self, world, fake, server):
-        """What a hook raises passes through frames that have the token."""
+    async def test_a_hook_that_raises(self, world, fake, server, caplog):
+        """The log names what a hook raised, and does not say it."""
 
         def hook(event):
-            raise ZeroDivisionError
+            raise ZeroDivisionError(SAID)
+
+        fake.completions.say([SAID])
+        async with world.client(server, access_token=fake.issue_token(), on_event=hook) as client:
+            await client.completions.stream(**ASK).result()
+            await client.push.send(*PUSH)
+
+        assert caplog.text.count("ZeroDivisionError") == 2
+        check(caplog.text, tokens=fake.issued_tokens)
+
+    async def test_ctrl_c_in_a_hook(self, world, fake, server):
+        """What passes through frames that have the token does not show it."""
+
+        def hook(event):
+            raise Stop
 
         async with world.client(server, access_token=fake.issue_token(), on_event=hook) as client:
             for call in (client.completions.stream(**ASK).result(), client.push.send(*PUSH)):
-                with pytest.raises(ZeroDivisionError) as caught:
+                with pytest.raises(Stop) as caught:
                     await call
                 check(shown(caught.value), tokens=fake.issued_tokens)
 

@@ -54,6 +54,10 @@ async def texts(stream):
     return [chunk.text async for chunk in stream if chunk.text]
 
 
+class Stop(BaseException):
+    """Like a Ctrl-C, and unlike one no business of pytest's."""
+
+
 class TestReading:
     async def test_a_loop(self, world, fake, server):
         """A loop gets every chunk, and then the stream knows the whole."""
@@ -622,19 +626,28 @@ class TestClients:
         await two.aclose()
 
     async def test_a_hook_that_fails(self, world, fake, server):
-        """A hook that raises costs no connection."""
+        """A hook that raises costs neither a stream nor a connection."""
+        fake.completions.say(SAID, times=None)
+
+        def hook(event):
+            raise ZeroDivisionError
+
+        async with world.client(server, max_connections=1, timeouts=Timeouts(pool=0.5), on_event=hook) as client:
+            for _ in range(3):
+                assert (await client.completions.stream(**ASK).result()).text == TEXT
+
+    async def test_ctrl_c_in_a_hook(self, world, fake, server):
+        """It passes through, and costs no connection either."""
         fake.completions.say(SAID, times=None)
 
         def hook(event):
             if event.url.endswith("completions"):
-                raise ZeroDivisionError
+                raise Stop
 
         async with world.client(server, max_connections=1, timeouts=Timeouts(pool=0.5), on_event=hook) as client:
             for _ in range(3):
-                try:
-                    assert (await client.completions.stream(**ASK).result()).text == TEXT
-                except ZeroDivisionError:
-                    continue
+                with pytest.raises(Stop):
+                    await client.completions.stream(**ASK).result()
 
 
 class TestThreads:

@@ -47,7 +47,8 @@ class AsyncClient:
         max_connections: How many connections, and so how many open streams, there may be at once.
         max_event_bytes: How large one event of a stream may grow, in bytes.
         push_rate: How many pushes the credential may send, all relays together; None for no limit.
-        on_event: Told of every `Exchange`; called in the task that makes it.
+        on_event: Told of every `Exchange`; called in the task that makes it. What it raises is logged, and changes
+            nothing.
         allow_insecure_http: Whether addresses may be http URLs of other machines.
 
     Raises:

@@ -12,6 +12,7 @@ import anyio
 
 from .. import _errors
 from .._core.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
+from .._hooks import tell
 from .._values import Batch, CompletionChunk, RelayReport
 from .completions import AsyncCompletionStream
 from .session import clock_here
@@ -39,7 +40,7 @@ class AsyncRelay:
         desk: Desk,
         *,
         grace: float,
-        on_event: Callable[[object], None],
+        on_event: Callable[[object], None] | None,
     ) -> None:
         self._source = source
         self._sink = sink
@@ -77,7 +78,7 @@ class AsyncRelay:
             if interruption is None:
                 raise
         report = self._desk.report(self._listener.completion)
-        self._on_event(report)
+        tell(self._on_event, report)
         failure = interruption or report.error
         if failure is not None:
             _errors.attach_report(failure, report)
@@ -129,7 +130,7 @@ class AsyncRelay:
         if self._room is not None:
             self._room.set()
         if event is not None:
-            self._on_event(event)
+            tell(self._on_event, event)
 
     async def _interrupt(self, error: BaseException) -> None:
         """Deliver what was said before the cancellation, for as long as the grace period lasts."""

@@ -164,7 +164,7 @@ class Session:
         try:
             exchanged(_log, settings, attempt, outcome, clock() - started)
         except BaseException:
-            # The hook's.
+            # Ctrl-C, in the hook for one.
             if response is not None:
                 await self.reaper.close(response.aclose)
             raise

@@ -10,6 +10,7 @@ from typing import Any
 
 from .. import _errors
 from .._core.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
+from .._hooks import tell
 from .._values import Batch, CompletionChunk, RelayReport
 from .completions import CompletionStream
 from .session import clock, leave_by
@@ -37,7 +38,7 @@ class Relay:
         desk: Desk,
         *,
         grace: float,
-        on_event: Callable[[object], None],
+        on_event: Callable[[object], None] | None,
     ) -> None:
         self._source = source
         self._sink = sink
@@ -68,7 +69,7 @@ class Relay:
             self._interrupt(error)
             self._unlock()
         report = self._desk.report(self._listener.completion)
-        self._on_event(report)
+        tell(self._on_event, report)
         failure = interruption or report.error
         if failure is not None:
             _errors.attach_report(failure, report)
@@ -134,7 +135,7 @@ class Relay:
                 event = self._desk.delivered(batch, receipt, clock())
                 self._bell.notify_all()
         if event is not None:
-            self._on_event(event)
+            tell(self._on_event, event)
 
     def _interrupt(self, error: BaseException) -> None:
         """Deliver what was said before the interruption, for as long as the grace period lasts."""

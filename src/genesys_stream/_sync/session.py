@@ -170,7 +170,7 @@ class Session:
         try:
             exchanged(_log, settings, attempt, outcome, clock() - started)
         except BaseException:
-            # The hook's.
+            # Ctrl-C, in the hook for one.
             if response is not None:
                 response.close()
             raise
