@@ -27,9 +27,16 @@ def test_the_sandbox_proves_that_the_phone_has_what_was_said(run):
 
     assert (result.code, result.err) == (0, "")
     assert re.search(r"^push 1: \d+ bytes, .*\"Go streams HTTP", result.out, re.MULTILINE)
-    assert re.search(r"^phone: +\d+ payloads? make 571 characters: exactly what was said$", result.out, re.MULTILINE)
+    assert re.search(r"^phone: +\d+ payloads? makes? 571 characters: exactly what was said$", result.out, re.MULTILINE)
     assert re.search(r"^undelivered: nothing$", result.out, re.MULTILINE)
     assert "\x1b" not in result.out
+
+
+def test_one_payload_makes_what_many_make(run):
+    """The proof's line agrees with its number."""
+    result = run(*QUICK, "--coalescer", "final-only", "hi")
+
+    assert re.search(r"^phone: +1 payload makes \d+ characters: ", result.out, re.MULTILINE)
 
 
 @pytest.mark.parametrize("strategy", ["time-size", "sentence", "pass-through"])

@@ -419,6 +419,8 @@ class TestScripts:
         seconds, fraction, date, text, none = (answer.headers.get("Retry-After") for answer in answers)
         assert (seconds, fraction, text, none) == ("42", "0.5", "soon", None)
         assert moment == parsedate_to_datetime(date)
+        left = answers[2].json()["message"].partition("[")[2].partition("] seconds")[0]
+        assert 0 <= int(left) <= 60
         assert {
             "message": "Rate limit exceeded the maximum. Retry the request in [42] seconds",
             "code": "too.many.requests.retry.after",

@@ -127,5 +127,6 @@ def _undelivered(report: RelayReport) -> str:
 
 
 def _proof(summary: Summary, phone: Phone) -> str:
-    text = f"{count(phone.payloads, 'payload')} make {count(len(phone.text), 'character')}"
+    make = "makes" if phone.payloads == 1 else "make"
+    text = f"{count(phone.payloads, 'payload')} {make} {count(len(phone.text), 'character')}"
     return f"{text}: {'exactly what was said' if summary.phone_agrees else 'NOT what was said'}"

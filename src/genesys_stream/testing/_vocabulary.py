@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from email.utils import format_datetime
@@ -125,7 +126,11 @@ def too_many_requests(retry_after: float | datetime | str | None, limit: Mapping
     if retry_after is None:
         return Fail(429, limit=limit)
     header = retry_after_header(retry_after)
-    message = f"Rate limit exceeded the maximum. Retry the request in [{header}] seconds"
+    seconds = header
+    if isinstance(retry_after, datetime):
+        left = (retry_after - datetime.now(retry_after.tzinfo)).total_seconds()
+        seconds = str(max(0, math.ceil(left)))
+    message = f"Rate limit exceeded the maximum. Retry the request in [{seconds}] seconds"
     code = "too.many.requests.retry.after"
     return Fail(429, code, message, limit=limit, headers=(("Retry-After", header),))
 
