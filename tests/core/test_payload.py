@@ -116,6 +116,29 @@ def test_a_caption_that_is_no_string_is_refused():
         Envelope(["a"], body=lambda batch: 7).encode(BATCH)  # type: ignore[arg-type, return-value]
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "complaint"),
+    [
+        ("text", 5, "must be str, not int"),
+        ("stream_id", None, "must be str, not null"),
+        ("seq", "1", "must be int, not str"),
+        ("offset", None, "must be int, not null"),
+        ("crc", 0.5, "must be int, not float"),
+        ("total", "9", "must be int or None, not str"),
+        ("finish_reason", 5, "must be str or None, not int"),
+    ],
+)
+def test_a_batch_of_the_wrong_kind_is_refused_by_its_field(field, value, complaint):
+    """A batch checks nothing itself; whoever puts it into a payload hears which field will not do."""
+    envelope, batch = Envelope(["a"]), evolve(BATCH, **{field: value})
+    for ask in (envelope.payload, envelope.encode, envelope.fit):
+        with pytest.raises(InvalidArgument) as caught:
+            ask(batch)
+
+        assert caught.value.argument == f"batch.{field}"
+        assert str(caught.value).endswith(complaint)
+
+
 def test_a_push_of_ones_own_is_checked():
     """Nested values are refused with the field's name, or written as JSON when asked."""
     data = {"user": {"name": "Zoë"}, "n": 3, "plain": "as it is", "none": None}

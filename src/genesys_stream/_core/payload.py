@@ -152,6 +152,21 @@ def _check_alert(_: object, attribute: Any, value: object) -> None:
         raise InvalidArgument(attribute.name, f"must be 'all' or 'final', not {shown(value)}")
 
 
+_FIELDS: tuple[tuple[str, type[Any], bool], ...] = (
+    *((name, str, False) for name in ("text", "stream_id", "before", "state")),
+    *((name, int, False) for name in ("epoch", "seq", "offset", "crc")),
+    ("total", int, True),
+    ("finish_reason", str, True),
+)
+"""What a payload says of a batch, and of which kind it is; a batch itself checks nothing, as there is one per token."""
+
+
+def _check_batch(batch: object) -> None:
+    check_kind("batch", batch, Batch)
+    for name, cls, optional in _FIELDS:
+        check_kind(f"batch.{name}", getattr(batch, name), cls, optional=optional)
+
+
 def _check_size(_: object, attribute: Any, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidArgument(attribute.name, f"must be a number of bytes, got {shown(value)}")
@@ -202,9 +217,10 @@ class Envelope:
             The push; all values of its `data` are strings.
 
         Raises:
-            InvalidArgument: If the callable for the title or the body returned something else than a string.
+            InvalidArgument: If a field of the batch is of the wrong kind, or the callable for the title or the body
+                returned something else than a string.
         """
-        check_kind("batch", batch, Batch)
+        _check_batch(batch)
         return self._around(self._repeating(batch))
 
     def _repeating(self, batch: Batch) -> Batch:
@@ -273,10 +289,14 @@ class Envelope:
         Raises:
             InvalidArgument: If `max_payload_bytes` leaves no room for a character, or as `payload`.
         """
+        _check_batch(batch)
         text = batch.text
 
+        def size(n: int) -> int:
+            return len(dumps(self._around(evolve(batch, text=text[:n], before=""))))
+
         def fits(n: int) -> bool:
-            return len(self.encode(evolve(batch, text=text[:n], before=""))) <= self.max_payload_bytes
+            return size(n) <= self.max_payload_bytes
 
         if len(text) < self.max_payload_bytes and fits(len(text)):
             return len(text)
@@ -286,8 +306,7 @@ class Envelope:
             n = (most + too_many) // 2
             most, too_many = (n, too_many) if fits(n) else (most, n)
         if most == 0:
-            needed = len(self.encode(evolve(batch, text=text[:1], before="")))
-            problem = f"leaves no room for text: with at most one character of it the payload has {needed} bytes"
+            problem = f"leaves no room for text: with at most one character of it the payload has {size(1)} bytes"
             raise InvalidArgument("max_payload_bytes", problem)
         cut = last_cut(text[: most + 1], most)
         return cut if cut and fits(cut) else most
