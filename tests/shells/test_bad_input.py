@@ -200,6 +200,7 @@ NAMED = [
     ("profile", lambda: CLIENT.push.to("device", profile="android")),
     ("mode", lambda: CLIENT.push.to("device", mode=[])),
     ("alert", lambda: CLIENT.push.to("device", alert="never")),
+    ("targets", lambda: CLIENT.push.to(*["f" * 163] * 25)),
     ("content", lambda: CLIENT.push.send_payload("{}")),
     ("raw", lambda: CompletionChunk(None)),
     ("chunk", lambda: CompletionAccumulator().add({"choices": []})),

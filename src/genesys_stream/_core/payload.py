@@ -172,6 +172,11 @@ def _check_size(_: object, attribute: Any, value: object) -> None:
         raise InvalidArgument(attribute.name, f"must be a number of bytes, got {shown(value)}")
 
 
+_LEAST = Batch("a", seq=1)
+_LAST = Batch("", seq=1, state="error")
+"""No payload with text is smaller than that of the first, and no final one than that of the second."""
+
+
 @define(frozen=True)
 class Envelope:
     """What is the same around all the batches of a stream.
@@ -190,7 +195,8 @@ class Envelope:
         max_payload_bytes: The limit for one encoded payload.
 
     Raises:
-        InvalidArgument: If an argument is of the wrong kind, or a key of `data` is one of the library's own.
+        InvalidArgument: If an argument is of the wrong kind, a key of `data` is one of the library's own, or
+            `max_payload_bytes` has no room for text beside what is the same for all batches.
     """
 
     targets: Sequence[str] = field(converter=check_targets, repr=lambda targets: f"<{len(targets)} targets>")
@@ -201,6 +207,24 @@ class Envelope:
     mode: Literal["delta", "tail", "snapshot"] = field(default="delta", validator=_check_mode, kw_only=True)
     alert: Literal["all", "final"] = field(default="all", validator=_check_alert, kw_only=True)
     max_payload_bytes: int = field(default=MAX_PAYLOAD_BYTES, validator=_check_size, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        # Captions that are made for each batch may be of any length, and are left for `fit` to measure.
+        title, body = (caption if isinstance(caption, str) else "" for caption in (self.title, self.body))
+        loud = title if self.alert == "all" else "", body if self.alert == "all" else ""
+        needed = max(len(dumps(self._with(_LEAST, *loud))), len(dumps(self._with(_LAST, title, body))))
+        if needed <= self.max_payload_bytes:
+            return
+        targets = len(dumps(list(self.targets)))
+        if len(self.targets) > 1 and needed - targets < self.max_payload_bytes:
+            problem = (
+                f"leave no room for text: with all {len(self.targets)} even the smallest payload has {needed} bytes, "
+                f"and max_payload_bytes is {self.max_payload_bytes}; name fewer of them, or raise max_payload_bytes"
+            )
+            raise InvalidArgument("targets", problem)
+        raise InvalidArgument(
+            "max_payload_bytes", f"leaves no room for text: even the smallest payload has {needed} bytes"
+        )
 
     @property
     def history(self) -> int:
@@ -240,6 +264,12 @@ class Envelope:
         return with_last(most)
 
     def _around(self, batch: Batch) -> dict[str, Any]:
+        title = body = ""
+        if self.alert == "all" or batch.final:
+            title, body = _caption("title", self.title, batch), _caption("body", self.body, batch)
+        return self._with(batch, title, body)
+
+    def _with(self, batch: Batch, title: str, body: str) -> dict[str, Any]:
         data = {
             "llm_response": batch.text,
             "chunk_id": f"chunk_{batch.seq:03d}",
@@ -258,9 +288,6 @@ class Envelope:
             data["reason"] = batch.finish_reason or ""
             if self.ref:
                 data["ref"] = self.ref
-        title = body = ""
-        if self.alert == "all" or batch.final:
-            title, body = _caption("title", self.title, batch), _caption("body", self.body, batch)
         return {"targets": list(self.targets), "title": title, "body": body, "data": data}
 
     def encode(self, batch: Batch) -> bytes:
