@@ -258,6 +258,14 @@ def test_a_service_that_says_no_has_its_code(run, credentials, fake, status, cod
     assert fake.completions.requests[0].correlation_id in result.err
 
 
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_text_that_cannot_be_delivered_has_its_code(run, credentials, fake, status):
+    """Whatever the service has against the pushes, the answer was said and is not on the phone."""
+    fake.push.fail(status, times=None)
+
+    assert run("relay", "Hi").code == 3
+
+
 def test_a_total_time_that_runs_out_delivers_what_was_said(run, credentials, fake):
     fake.completions.queue(Say(tokens=("One ", "two"), every=60.0))
     result = run("relay", "--timeout", "0.3", "--json", "Hi")

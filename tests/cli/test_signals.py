@@ -1,11 +1,14 @@
 """Ctrl-C and SIGTERM: what was said is delivered, the summary printed, and no traceback."""
 
+import builtins
 import os
 import re
 import signal
 import time
 
 import pytest
+
+from genesys_stream import cli
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="a process cannot send itself Ctrl-C there")
 
@@ -87,6 +90,37 @@ def test_a_stream_that_is_stopped_just_stops(spawn, finish, credentials, fake, s
     assert result.code == code
     assert result.err == ""
     assert set(result.out.split()) == {"line"}
+
+
+@pytest.mark.parametrize(("stop", "code"), STOPS)
+def test_a_push_that_is_stopped_may_have_been_delivered(spawn, finish, credentials, fake, stop, code):
+    """Its answer was awaited, and nobody knows any more; so much is said."""
+    fake.push.late(60)
+    process = spawn("push", "--body", "B")
+    wait_until(lambda: fake.push.requests)
+    process.send_signal(stop)
+    result = finish(process)
+
+    assert (result.code, result.out) == (code, "")
+    assert "may have been delivered" in result.err and "look at the phone" in result.err
+    assert "Traceback" not in result.err
+
+
+@pytest.mark.parametrize("wanted", ["io", "pathlib", "_app"])
+def test_ctrl_c_while_the_command_is_imported(environment, capsys, wanted):
+    """Whatever is imported when it comes, there is no traceback."""
+    imported = builtins.__import__
+
+    def stop(name, *arguments):
+        if name == wanted:
+            raise KeyboardInterrupt
+        return imported(name, *arguments)
+
+    with environment.context() as patch:
+        patch.setattr(builtins, "__import__", stop)
+        code = cli.main(["--version"])
+
+    assert (code, *capsys.readouterr()) == (130, "", "")
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])

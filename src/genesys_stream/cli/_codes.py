@@ -22,9 +22,9 @@ MEANINGS = {
     ExitCode.DELIVERED: "all is said and delivered",
     ExitCode.BROKEN: "the stream failed or broke; what was said is delivered first",
     ExitCode.USAGE: "a mistake in the command line or in the configuration",
-    ExitCode.UNDELIVERED: "text could not be delivered",
-    ExitCode.REFUSED: "the credentials were refused (401, 403)",
-    ExitCode.UNREACHABLE: "the service or the network cannot be reached, or is too busy",
+    ExitCode.UNDELIVERED: "text could not be delivered, whatever refused it",
+    ExitCode.REFUSED: "the credentials were refused (401, 403) before anything was said",
+    ExitCode.UNREACHABLE: "the service or the network could not be reached, or was too busy, before anything was said",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C); what was said is delivered first",
     ExitCode.TERMINATED: "terminated (SIGTERM); likewise",
 }

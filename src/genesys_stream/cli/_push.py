@@ -39,6 +39,10 @@ def push(
     with connected(place) as connection:
         try:
             receipt = connection.client.push.send(to, title, body, _pairs(data), dry_run=dry_run)
+        except KeyboardInterrupt:
+            stopped = AmbiguousDelivery("stopped; the push may have been delivered")
+            Failure(stopped, ExitCode.INTERRUPTED).show()
+            raise
         except GenesysStreamError as error:
             undelivered = isinstance(error, (AmbiguousDelivery, BadRequest))
             raise Failure(error, ExitCode.UNDELIVERED if undelivered else code_of(error)) from error
