@@ -19,6 +19,7 @@ from genesys_stream import (
     Delivery,
     InvalidArgument,
     PassThrough,
+    RateLimited,
     Retry,
     ServiceUnavailable,
     StreamAssembler,
@@ -276,6 +277,19 @@ class TestSources:
         assert (state, type(error).__name__) == (taken[-1].state, taken[-1].finish_reason)
         assert (report.state, report.error) == (state, error)
         accounted(report, TEXT)
+
+    async def test_ctrl_c_in_a_source(self, loop_world, server):
+        """Where Ctrl-C hits the task that reads, a sink that holds text back has the grace period and no more."""
+
+        def sink(batch):
+            raise RateLimited("wait", status=429, retry_after=60.0)
+
+        with pytest.raises(KeyboardInterrupt) as caught:
+            await loop_world.relay(loop_world.source([*SAID, 0.01, KeyboardInterrupt()]), sink, grace=0.1)
+
+        report = caught.value.report
+        assert (report.state, report.undelivered_text) == ("cancelled", TEXT)
+        assert {type(missing.error) for missing in report.undelivered} == {DeadlineExceeded}
 
     async def test_a_stream_that_breaks(self, world, fake, server):
         """A stream that breaks in the middle ends the same way, at the phone too."""

@@ -50,6 +50,7 @@ class AsyncRelay:
         self._listener = Listener()
         self._clock: Callable[[], float]
         self._bell: _Bell | _ScopeBell
+        self._patience: anyio.CancelScope
         self._room: anyio.Event | None = None
 
     async def run(self) -> RelayReport:
@@ -64,11 +65,15 @@ class AsyncRelay:
         interruption: BaseException | None = None
         self._clock = clock_here()
         self._bell = _Bell() if on_asyncio() else _ScopeBell()
+        self._patience = anyio.CancelScope()
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._read)
                 try:
-                    await self._send()
+                    with self._patience:
+                        await self._send()
+                    if self._patience.cancelled_caught:
+                        self._desk.abandon(self._grace_is_over())
                 except BaseException as error:  # noqa: BLE001 - it is raised below
                     interruption = error
                     group.cancel_scope.cancel()
@@ -104,6 +109,9 @@ class AsyncRelay:
             error = caught
         finish_reason = finish_reason_of(self._listener, error)
         self._desk.end(state_after(error), self._clock(), finish_reason=finish_reason, error=error)
+        if isinstance(error, KeyboardInterrupt):
+            # Ctrl-C hits whichever task runs, and has the same grace wherever it does.
+            self._patience.deadline = self._clock() + self._grace
         self._bell.set(self._desk.due)
 
     async def _send(self) -> None:
@@ -145,7 +153,10 @@ class AsyncRelay:
         except BaseException as again:  # noqa: BLE001 - the first cancellation is the one that is raised
             self._desk.abandon(again)
         else:
-            self._desk.abandon(_errors.DeadlineExceeded("the grace period was over", seconds=self._grace))
+            self._desk.abandon(self._grace_is_over())
+
+    def _grace_is_over(self) -> _errors.DeadlineExceeded:
+        return _errors.DeadlineExceeded("the grace period was over", seconds=self._grace)
 
 
 class _Bell:
