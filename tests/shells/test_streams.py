@@ -636,6 +636,27 @@ class TestClients:
             for _ in range(3):
                 assert (await client.completions.stream(**ASK).result()).text == TEXT
 
+    async def test_text_of_a_stream_that_somebody_closes(self, world, fake, server):
+        """Half a text does not end as a whole one does; leaving the loop stays silent."""
+        fake.completions.say(SAID, times=None, every=0.01)
+
+        async def closing(stream, pieces):
+            async for piece in pieces:
+                yield piece
+                await stream.aclose()
+
+        async with world.client(server) as client:
+            stream = client.completions.stream(**ASK)
+            with pytest.raises(StreamStateError) as caught:
+                async for _ in closing(stream, stream.text_stream):
+                    pass
+            stream = client.completions.stream(**ASK)
+            async for _ in stream.text_stream:
+                break
+            await stream.aclose()
+
+        assert caught.value.partial.text and caught.value.partial.text != TEXT
+
     async def test_ctrl_c_in_a_hook(self, world, fake, server):
         """It passes through, and costs no connection either."""
         fake.completions.say(SAID, times=None)

@@ -109,7 +109,10 @@ class AsyncCompletionStream:
 
     @property
     def text_stream(self) -> AsyncIterator[str]:
-        """The text alone, piece by piece, with the halves of surrogate pairs joined."""
+        """The text alone, piece by piece, with the halves of surrogate pairs joined.
+
+        Where somebody else closes the stream before it is complete, it raises StreamStateError, as `result` does.
+        """
         return _Texts(self)
 
     def artifacts(self, path: str, into: type[T]) -> AsyncIterator[T]:
@@ -147,13 +150,17 @@ class AsyncCompletionStream:
         """
         async for _ in self:
             pass
+        self._insist_on_whole()
+        return self.completion
+
+    def _insist_on_whole(self) -> None:
+        """Refuse to take the end for one where somebody else has closed the stream."""
         if self._reading is None or not self._reading.complete:
             error = _errors.StreamStateError(
                 "the stream was closed before it was complete; .partial holds what was said"
             )
             error.partial = self.completion
             raise error
-        return self.completion
 
     @property
     def committed(self) -> bool:
@@ -336,6 +343,7 @@ class _Texts:
     """The text of a stream."""
 
     def __init__(self, stream: AsyncCompletionStream) -> None:
+        self._stream = stream
         self._chunks = stream.__aiter__()
         self._joiner = SurrogateJoiner()
 
@@ -350,6 +358,7 @@ class _Texts:
         rest = self._joiner.close()
         if rest:
             return rest
+        self._stream._insist_on_whole()
         raise StopAsyncIteration
 
 
@@ -357,6 +366,7 @@ class _Artifacts(Generic[T]):
     """The elements of an array in a stream."""
 
     def __init__(self, stream: AsyncCompletionStream, reader: ArtifactReader[T]) -> None:
+        self._stream = stream
         self._chunks = stream.__aiter__()
         self._reader = reader
         self._ready: deque[T] = deque()
@@ -370,6 +380,7 @@ class _Artifacts(Generic[T]):
             if chunk is not None:
                 self._ready.extend(self._reader.feed(chunk.text))
                 continue
+            self._stream._insist_on_whole()
             self._ready.extend(self._reader.close())
             if not self._ready:
                 raise StopAsyncIteration

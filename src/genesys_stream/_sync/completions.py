@@ -106,7 +106,10 @@ class CompletionStream:
 
     @property
     def text_stream(self) -> Iterator[str]:
-        """The text alone, piece by piece, with the halves of surrogate pairs joined."""
+        """The text alone, piece by piece, with the halves of surrogate pairs joined.
+
+        Where somebody else closes the stream before it is complete, it raises StreamStateError, as `result` does.
+        """
         joiner = SurrogateJoiner()
         for chunk in self:
             text = joiner.feed(chunk.text)
@@ -115,6 +118,7 @@ class CompletionStream:
         rest = joiner.close()
         if rest:
             yield rest
+        self._insist_on_whole()
 
     def artifacts(self, path: str, into: type[T]) -> Iterator[T]:
         """Read the elements of a JSON array, each as soon as it is complete.
@@ -138,6 +142,7 @@ class CompletionStream:
     def _artifacts(self, reader: ArtifactReader[T]) -> Iterator[T]:
         for chunk in self:
             yield from reader.feed(chunk.text)
+        self._insist_on_whole()
         yield from reader.close()
 
     @property
@@ -156,13 +161,17 @@ class CompletionStream:
         """
         for _ in self:
             pass
+        self._insist_on_whole()
+        return self.completion
+
+    def _insist_on_whole(self) -> None:
+        """Refuse to take the end for one where somebody else has closed the stream."""
         if self._reading is None or not self._reading.complete:
             error = _errors.StreamStateError(
                 "the stream was closed before it was complete; .partial holds what was said"
             )
             error.partial = self.completion
             raise error
-        return self.completion
 
     @property
     def committed(self) -> bool:
