@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 
 import httpx
-from measure import ASK, COMPLETIONS_PATH, PUSH, PUSH_PATH, Run, main, resident
+from measure import ASK, COMPLETIONS_PATH, PUSH, PUSH_PATH, WARM, Run, main, resident
 
 BODY = {**ASK, "stream": True}
 
@@ -103,7 +103,8 @@ async def idle(run: Run) -> None:
 
 def push_sync(run: Run) -> None:
     with httpx.Client(base_url=run.base_url, headers=run.bearer, timeout=60) as client:
-        client.post(PUSH_PATH, json=PUSH)
+        for _ in range(WARM):
+            client.post(PUSH_PATH, json=PUSH)
         with run.counted():
             for _ in range(run.count):
                 client.post(PUSH_PATH, json=PUSH).json()
@@ -111,7 +112,8 @@ def push_sync(run: Run) -> None:
 
 async def push(run: Run) -> None:
     async with client_of(run) as client:
-        await client.post(PUSH_PATH, json=PUSH)
+        for _ in range(WARM):
+            await client.post(PUSH_PATH, json=PUSH)
         with run.counted():
             for _ in range(run.count):
                 (await client.post(PUSH_PATH, json=PUSH)).json()

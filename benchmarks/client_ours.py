@@ -7,7 +7,7 @@ import statistics
 import time
 from typing import Any
 
-from measure import ASK, COMPLETIONS_PATH, PUSH, Run, main, resident
+from measure import ASK, COMPLETIONS_PATH, PUSH, WARM, Run, main, resident
 
 from genesys_stream import AsyncClient, Batch, Client, PassThrough, TimeSize, relay
 
@@ -74,11 +74,14 @@ async def late(run: Run) -> None:
         if batch.reason == "time":
             lateness.append(time.monotonic() - batch.first_at - window)
 
+    async def one(after: float) -> None:
+        await asyncio.sleep(after)  # or all tokens would come at the same moments
+        await relay(client.completions.stream(**ASK), sink, coalescer=TimeSize(window, 500))
+
     async def some(count: int) -> float:
         """Relay so many streams; returns what share of one core they took."""
         cpu, wall = time.process_time(), time.monotonic()
-        relays = (relay(client.completions.stream(**ASK), sink, coalescer=TimeSize(window, 500)) for _ in range(count))
-        await asyncio.gather(*relays)
+        await asyncio.gather(*(one(number / count) for number in range(count)))
         return (time.process_time() - cpu) / (time.monotonic() - wall)
 
     async with client_of(run) as client:
@@ -141,7 +144,8 @@ async def row(run: Run) -> None:
 
 def push_sync(run: Run) -> None:
     with Client(**options(run)) as client:
-        client.push.send(**PUSH)
+        for _ in range(WARM):
+            client.push.send(**PUSH)
         with run.counted():
             for _ in range(run.count):
                 client.push.send(**PUSH)
@@ -149,7 +153,8 @@ def push_sync(run: Run) -> None:
 
 async def push(run: Run) -> None:
     async with client_of(run) as client:
-        await client.push.send(**PUSH)
+        for _ in range(WARM):
+            await client.push.send(**PUSH)
         with run.counted():
             for _ in range(run.count):
                 await client.push.send(**PUSH)

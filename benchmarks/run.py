@@ -64,7 +64,7 @@ def both(*kinds: str) -> list[Client]:
 
 def scenarios(streams: int, seconds: float) -> dict[str, Scenario]:
     h, a = "httpx", "aiohttp"
-    fast, tokens = 10_000, int(seconds * 20)
+    fast, tokens = 20_000, int(seconds * 20)
     paced = streams * tokens
     return {
         "decode": Scenario(
@@ -129,8 +129,8 @@ def scenarios(streams: int, seconds: float) -> dict[str, Scenario]:
             "One push on a warm connection",
             "push",
             both(BARE, OURS_),
-            400,
-            400,
+            2_000,
+            2_000,
             "push",
             tokens=1,
             targets=[
@@ -142,8 +142,8 @@ def scenarios(streams: int, seconds: float) -> dict[str, Scenario]:
             "One push on a warm connection, blocking",
             "push_sync",
             [(BARE, h), (OURS_, h)],
-            400,
-            400,
+            2_000,
+            2_000,
             "push",
             tokens=1,
             targets=[("push, sync / bare POST", (OURS_, h), (BARE, h), "<=", 1.15)],

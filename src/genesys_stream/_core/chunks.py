@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from .. import _errors
@@ -28,6 +29,13 @@ _read_json = json.JSONDecoder().raw_decode
 # See sse.py: the generated __init__ of a frozen class is slow, and there is a chunk for every token.
 _new = object.__new__
 _set_raw = vars(CompletionChunk)["raw"].__set__
+
+
+@cache
+def warm_up() -> None:
+    """Have the readers of a chunk's parts made, which takes milliseconds, before the first chunk comes."""
+    said: dict[str, Any] = {"choices": [{"delta": {"tool_calls": [{"function": {}}]}}], "usage": {}}
+    _ = CompletionChunk(said).choices, CompletionChunk(said).usage
 
 
 class ChunkDecoder:

@@ -89,7 +89,7 @@ def lost_in_hand() -> _errors.AmbiguousDelivery:
     return _errors.AmbiguousDelivery("the delivery was interrupted; it may have been delivered")
 
 
-def _a_time(due: object) -> float:
+def _as_time(due: object) -> float:
     if not isinstance(due, (int, float)) or math.isnan(due):
         raise _errors.InvalidArgument("coalescer", "must be due at a time in seconds, or None")
     return float(due)
@@ -207,7 +207,7 @@ class Desk:
                 if batches or not isinstance(batches, (list, tuple)):
                     self._accept(batches)
                 due = self._coalescer.due
-                self._tick_at = None if due is None or self._closing is not None else _a_time(due)
+                self._tick_at = None if due is None or self._closing is not None else _as_time(due)
             except Exception as error:  # noqa: BLE001 - it may be anybody's coalescer
                 self._mistake = error
         if self._mistake is not None:

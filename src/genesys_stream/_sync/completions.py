@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from typing_extensions import Self, Unpack
 
 from .. import _errors
+from .._core.chunks import warm_up
 from .._core.completions import Call, CompletionOptions, complete, completion_call
 from .._core.exchange import Reply
 from .._core.reading import DRAIN_SECONDS, Reading, Want
@@ -362,6 +363,7 @@ class Completions:
     def __init__(self, session: Session, settings: Settings) -> None:
         self._session = session
         self._settings = settings
+        warm_up()
 
     def stream(
         self,

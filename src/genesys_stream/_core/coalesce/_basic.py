@@ -60,9 +60,11 @@ class TimeSize:
 
     def feed(self, text: str, now: float) -> Sequence[Batch]:
         """Buffer a delta, and send what is full or due."""
-        self._buffer.add(text, now)
-        if self._buffer.size < self.max_bytes:
-            return self.tick(now)
+        buffer = self._buffer
+        buffer.add(text, now)
+        first_at = buffer.first_at
+        if buffer.size < self.max_bytes and (first_at is None or now < first_at + self.window):
+            return []
         return [*self._full(), *self.tick(now)]
 
     def _full(self) -> Iterator[Batch]:
