@@ -477,3 +477,12 @@ class TestJson:
             read_completion(body.encode())
 
         assert body in (getattr(caught.value, "data", ""), getattr(caught.value, "body", b"").decode())
+
+
+def test_warm_up():
+    """What is read so that the readers are made is a chunk as any other, or none would be made; it may be read again."""
+    warm_up.cache_clear()
+    warm_up()
+    warm_up()
+
+    assert warm_up.cache_info().misses == 1
