@@ -15,6 +15,7 @@ from genesys_stream._core.chunks import (
     is_event_stream,
     read_completion,
     read_event,
+    warm_up,
 )
 from genesys_stream._core.exchange import Reply
 from genesys_stream._values import CompletionChunk, ServerSentEvent
