@@ -54,8 +54,17 @@ class _Errand:
 
     def __init__(self, where: Any) -> None:
         self.where = where
-        self.done = anyio.Event()
+        self.done = _event_of(where)
         self.cancel: Callable[[], object]
+
+
+def _event_of(where: Any) -> Any:
+    """The event loop's own event, because older versions of anyio find no event loop in a callback."""
+    if isinstance(where, asyncio.AbstractEventLoop):
+        return asyncio.Event()
+    import trio
+
+    return trio.Event()
 
 
 class _Opening(Generic[T]):
