@@ -54,17 +54,8 @@ class _Errand:
 
     def __init__(self, where: Any) -> None:
         self.where = where
-        self.done = _event_of(where)
+        self.done = anyio.Event()
         self.cancel: Callable[[], object]
-
-
-def _event_of(where: Any) -> Any:
-    """The event loop's own event, because older versions of anyio find no event loop in a callback."""
-    if isinstance(where, asyncio.AbstractEventLoop):
-        return asyncio.Event()
-    import trio
-
-    return trio.Event()
 
 
 class _Opening(Generic[T]):
@@ -211,10 +202,14 @@ class Reaper:
             self._tasks.add(task)
 
             def ended(task: asyncio.Task[None]) -> None:
-                # Also where it was cancelled before it began, so that nothing of the above has run.
                 self._tasks.discard(task)
-                self._errands.discard(errand)
-                errand.done.set()
+                if errand in self._errands:
+                    # It was cancelled before it began, so that nothing of the above has run.
+                    self._errands.discard(errand)
+                    # To older versions of anyio an event that was made in a callback, for which nobody waits, is
+                    # none of an event loop's.
+                    with suppress(RuntimeError):
+                        errand.done.set()
 
             task.add_done_callback(ended)
             return errand
