@@ -26,8 +26,8 @@ def client_of(run: Run) -> AsyncClient:
 
 def decode(run: Run) -> None:
     # The machines that a stream of ours is read through; there is no shorter way from bytes to chunks.
-    from genesys_stream._core.chunks import ChunkDecoder
-    from genesys_stream._core.exchange import Reply
+    from genesys_stream._core.http.exchange import Reply
+    from genesys_stream._core.reading.chunks import ChunkDecoder
 
     decoder = ChunkDecoder(Reply(200, {"content-type": "text/event-stream"}, b""), max_event_bytes=2**24)
     reads = run.reads()

@@ -57,9 +57,9 @@ from genesys_stream import (
     switch,
     then,
 )
-from genesys_stream._core.budget import Budget, Ledger
-from genesys_stream._core.dispatch import dispatcher
-from genesys_stream._core.relay import Account
+from genesys_stream._core.relaying.dispatch import dispatcher
+from genesys_stream._core.relaying.limits import Budget, Ledger
+from genesys_stream._core.relaying.relay import Account
 
 DEFAULT = "default"
 STRATEGIES: dict[str, Callable[[], Coalescer]] = {

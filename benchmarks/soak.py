@@ -22,10 +22,9 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
 from random import Random
-from typing import Any, TextIO
+from typing import Any, Self, TextIO
 
 import anyio
-from typing_extensions import Self
 
 from genesys_stream import AsyncClient, RelayReport, Retry, StreamAssembler, TimeSize, relay
 from genesys_stream.testing import Answer, Cut, Drop, ErrorEvent, Fail, FakeGenesys, Handle, Say

@@ -24,8 +24,8 @@ with atheris.instrument_imports(include=["genesys_stream"]):
         MalformedEvent,
         StreamAssembler,
     )
-    from genesys_stream._core.chunks import ChunkDecoder
-    from genesys_stream._core.exchange import Reply
+    from genesys_stream._core.http.exchange import Reply
+    from genesys_stream._core.reading.chunks import ChunkDecoder
 
 LIMIT = 4096
 CODINGS = ("", "gzip", "deflate", "br")

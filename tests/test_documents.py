@@ -14,7 +14,7 @@ from conftest import EXAMPLES, setup, teardown
 
 import genesys_stream
 from genesys_stream import _errors, testing
-from genesys_stream._core import regions, settings
+from genesys_stream._core.http import regions, settings
 from genesys_stream.cli._app import app
 
 ROOT = Path(__file__).parent.parent
@@ -293,13 +293,15 @@ class TestRooms:
         core = ROOT / "src" / "genesys_stream" / "_core"
         plan = read("docs/design.md").partition("\n_core/")[2].partition("\n_values/")[0]
 
-        assert {path.name for path in core.glob("*.py")} - {"__init__.py"} == set(re.findall(r"\w+\.py", plan))
+        files = {path.name for folder in ("http", "reading", "relaying") for path in (core / folder).glob("*.py")}
+
+        assert files - {"__init__.py"} == set(re.findall(r"\w+\.py", plan))
 
 
 class TestPayloads:
     def test_every_key_is_explained(self):
         """The table of the receiver's page has the reserved keys, all of them."""
-        from genesys_stream._core.payload import RESERVED
+        from genesys_stream._core.relaying.payload import RESERVED
 
         table = rows(read("docs/payloads.md"), "key", "in", "meaning")
 
@@ -307,6 +309,6 @@ class TestPayloads:
 
     def test_the_limit(self):
         """The page names the default."""
-        from genesys_stream._core.payload import MAX_PAYLOAD_BYTES
+        from genesys_stream._core.relaying.payload import MAX_PAYLOAD_BYTES
 
         assert f"{MAX_PAYLOAD_BYTES} unless set" in read("docs/payloads.md")

@@ -19,11 +19,11 @@ import httpx
 from attrs import define, field
 
 from . import _errors
-from ._core.conversation import Attempt, Outcome, Retry
-from ._core.exchange import Reply
-from ._core.regions import endpoints
-from ._core.settings import Settings, missing_credentials
-from ._core.tokens import Grant, Hidden, TokenBook, authorise, is_token, token_request
+from ._core.http.exchange import Reply
+from ._core.http.regions import endpoints
+from ._core.http.retry import Attempt, Outcome, Retry
+from ._core.http.settings import Settings, missing_credentials
+from ._core.http.tokens import Grant, Hidden, TokenBook, authorise, is_token, token_request
 from ._errors import GenesysStreamError
 from ._http import headers_of, phases, step
 from ._values import Timeouts

@@ -19,10 +19,10 @@ from typing import Any, TypeVar
 import httpx
 
 from . import _errors
-from ._core.conversation import Attempt, Outcome
-from ._core.encoding import Inflater
-from ._core.exchange import Reply, Request
-from ._core.settings import Settings
+from ._core.http.encoding import Inflater
+from ._core.http.exchange import Reply, Request
+from ._core.http.retry import Attempt, Outcome
+from ._core.http.settings import Settings
 from ._errors import GenesysStreamError, NetworkError, bare
 from ._hooks import tell
 from ._values import Exchange, Timeouts

@@ -9,10 +9,10 @@ from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from typing import Any, Protocol, overload
 
 from . import _errors
-from ._core.budget import Account
-from ._core.coalesce import Coalescer
-from ._core.conversation import Retry
-from ._core.relay import GIVE_UP_AFTER, MAX_BACKLOG_BYTES, Desk
+from ._core.http.retry import Retry
+from ._core.relaying.coalescers import Coalescer
+from ._core.relaying.limits import Account
+from ._core.relaying.relay import GIVE_UP_AFTER, MAX_BACKLOG_BYTES, Desk
 from ._sync.relay import Relay
 from ._values import Batch, CompletionChunk, RelayReport
 from ._values._checks import check_hook, check_kind, check_seconds, check_whole
@@ -132,7 +132,7 @@ def relay(
     check_hook("on_event", on_event)
     budget: Account | None = getattr(sink, "budget", None)
     if coalescer is None:
-        from ._core.dispatch import dispatcher
+        from ._core.relaying.dispatch import dispatcher
 
         coalescer, budget = dispatcher(getattr(sink, "profile", None), budget)
     desk = Desk(

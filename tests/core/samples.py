@@ -2,10 +2,10 @@
 
 import json
 
-from genesys_stream._core.completions import completion_call
-from genesys_stream._core.conversation import Retry
-from genesys_stream._core.exchange import Reply
-from genesys_stream._core.settings import settings
+from genesys_stream._core.http.exchange import Reply
+from genesys_stream._core.http.retry import Retry
+from genesys_stream._core.http.settings import settings
+from genesys_stream._core.reading.completions import completion_call
 from genesys_stream._values import Timeouts
 
 CLIENT = settings(

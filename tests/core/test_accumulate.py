@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 from tests.strategies import chunk_json, cuts, damaged, json_values, texts
 
-from genesys_stream._core.accumulate import CompletionAccumulator
+from genesys_stream._core.reading.accumulate import CompletionAccumulator
 from genesys_stream._errors import InvalidArgument, MalformedEvent
 from genesys_stream._values import Choice, Completion, CompletionChunk, FunctionCall, Message, ToolCall, Usage
 from genesys_stream._wire import join_surrogates

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from genesys_stream._core.budget import Budget, Ledger
-from genesys_stream._core.coalesce import Adaptive, Coalescer, ImmediateFirst, InFlight, LearnsFromDelivery
-from genesys_stream._core.conversation import Retry
-from genesys_stream._core.relay import Desk
+from genesys_stream._core.http.retry import Retry
+from genesys_stream._core.relaying.coalescers import Adaptive, Coalescer, ImmediateFirst, InFlight, LearnsFromDelivery
+from genesys_stream._core.relaying.limits import Budget, Ledger
+from genesys_stream._core.relaying.relay import Desk
 from genesys_stream._errors import BadRequest, RateLimited, ServiceUnavailable
 
 THROTTLED = RateLimited("slow down", status=429, retry_after=1.0)

@@ -9,9 +9,9 @@ from hypothesis import given, strategies as st
 from tests.core.virtual import run
 from tests.strategies import deltas, unicode_texts
 
-from genesys_stream._core.assemble import StreamAssembler
-from genesys_stream._core.coalesce import TimeSize
-from genesys_stream._core.payload import Envelope
+from genesys_stream._core.relaying.assemble import StreamAssembler
+from genesys_stream._core.relaying.coalescers import TimeSize
+from genesys_stream._core.relaying.payload import Envelope
 from genesys_stream._errors import InvalidArgument
 from genesys_stream._values import Batch
 from genesys_stream._wire import join_surrogates

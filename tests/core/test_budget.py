@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from genesys_stream._core.budget import (
+from genesys_stream._core.http.retry import Retry
+from genesys_stream._core.relaying.coalescers import PassThrough
+from genesys_stream._core.relaying.limits import (
     ANDROID_BACKGROUND,
     ANDROID_FOREGROUND,
     APNS_ALERT,
@@ -19,9 +21,7 @@ from genesys_stream._core.budget import (
     Rate,
     TokenBucket,
 )
-from genesys_stream._core.coalesce import PassThrough
-from genesys_stream._core.conversation import Retry
-from genesys_stream._core.relay import Desk
+from genesys_stream._core.relaying.relay import Desk
 from genesys_stream._errors import RateLimited, ServiceUnavailable
 
 rates = st.builds(Rate, st.integers(1, 20), st.floats(0.05, 20))

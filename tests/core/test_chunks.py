@@ -8,8 +8,9 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from tests.strategies import chunk_json, cuts
 
 from genesys_stream import _errors
-from genesys_stream._core.accumulate import CompletionAccumulator
-from genesys_stream._core.chunks import (
+from genesys_stream._core.http.exchange import Reply
+from genesys_stream._core.reading.accumulate import CompletionAccumulator
+from genesys_stream._core.reading.chunks import (
     ChunkDecoder,
     completion_as_chunk,
     is_event_stream,
@@ -17,7 +18,6 @@ from genesys_stream._core.chunks import (
     read_event,
     warm_up,
 )
-from genesys_stream._core.exchange import Reply
 from genesys_stream._values import CompletionChunk, ServerSentEvent
 
 at_leisure = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -12,8 +12,7 @@ from hypothesis import given
 from tests.core.virtual import run
 from tests.strategies import deltas
 
-from genesys_stream._core.budget import Rate
-from genesys_stream._core.coalesce import (
+from genesys_stream._core.relaying.coalescers import (
     Adaptive,
     Coalescer,
     FinalOnly,
@@ -37,6 +36,7 @@ from genesys_stream._core.coalesce import (
     switch,
     then,
 )
+from genesys_stream._core.relaying.limits import Rate
 from genesys_stream._errors import InvalidArgument
 
 

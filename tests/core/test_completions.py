@@ -8,9 +8,15 @@ from hypothesis import HealthCheck, settings as hypothesis_settings
 from tests.core.samples import ASK, CLIENT, DONE, HELLO, LIMITED, OPENED, ROLE, a_call, delta
 
 from genesys_stream import _errors
-from genesys_stream._core.completions import _OF_THE_CALL, _OPTIONS, CompletionOptions, complete, completion_call
-from genesys_stream._core.conversation import Retry
-from genesys_stream._core.exchange import Reply
+from genesys_stream._core.http.exchange import Reply
+from genesys_stream._core.http.retry import Retry
+from genesys_stream._core.reading.completions import (
+    _OF_THE_CALL,
+    _OPTIONS,
+    CompletionOptions,
+    complete,
+    completion_call,
+)
 from genesys_stream._values import Message, Timeouts, ToolCall
 
 at_leisure = hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

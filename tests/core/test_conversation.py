@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from genesys_stream import _errors
-from genesys_stream._core.conversation import Attempt, Patience, Retry, ask, certainly_not_sent
-from genesys_stream._core.exchange import Reply, Request
+from genesys_stream._core.http.exchange import Reply, Request
+from genesys_stream._core.http.retry import Attempt, Patience, Retry, ask, certainly_not_sent
 
 REQUEST = Request("POST", "https://api.mypurecloud.com/x")
 OK = Reply(200)

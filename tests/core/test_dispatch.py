@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from genesys_stream._core.budget import (
+from genesys_stream._core.http.retry import Retry
+from genesys_stream._core.relaying.coalescers import FinalOnly, ImmediateFirst, TimeSize
+from genesys_stream._core.relaying.dispatch import Turns, dispatcher
+from genesys_stream._core.relaying.limits import (
     ANDROID_BACKGROUND,
     ANDROID_FOREGROUND,
     APNS_ALERT,
@@ -23,10 +26,7 @@ from genesys_stream._core.budget import (
     Profile,
     Rate,
 )
-from genesys_stream._core.coalesce import FinalOnly, ImmediateFirst, TimeSize
-from genesys_stream._core.conversation import Retry
-from genesys_stream._core.dispatch import Turns, dispatcher
-from genesys_stream._core.relay import Desk
+from genesys_stream._core.relaying.relay import Desk
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 

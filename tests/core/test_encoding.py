@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 from tests.strategies import cuts
 
 from genesys_stream import _errors
-from genesys_stream._core.encoding import Inflater
+from genesys_stream._core.http.encoding import Inflater
 
 ROOM = 2**20
 TEXT = 'data: {"choices":[{"delta":{"content":"Grüße, 世界"}}]}\n\n'.encode() * 20

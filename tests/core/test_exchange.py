@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import example, given, strategies as st
 from tests.strategies import json_values, texts
 
 from genesys_stream import _errors
-from genesys_stream._core.exchange import (
+from genesys_stream._core.http.exchange import (
     Reply,
     Request,
     checked_headers,
@@ -19,7 +19,7 @@ from genesys_stream._core.exchange import (
     stream_error,
 )
 
-NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=timezone.utc)
+NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 AT = NOW.timestamp()
 
 RATE_LIMITED = {

@@ -3,11 +3,11 @@
 import pytest
 
 from genesys_stream import _core
-from genesys_stream._core import coalesce
-from genesys_stream._core.accumulate import CompletionAccumulator
-from genesys_stream._core.json_scanner import ArtifactScanner
-from genesys_stream._core.text import TextBuffer
-from genesys_stream._core.tokens import Hidden
+from genesys_stream._core.http.tokens import Hidden
+from genesys_stream._core.reading.accumulate import CompletionAccumulator
+from genesys_stream._core.reading.json_scanner import ArtifactScanner
+from genesys_stream._core.relaying import coalescers as coalesce
+from genesys_stream._core.relaying.text import TextBuffer
 from genesys_stream._errors import InvalidArgument
 
 REFUSED = [
@@ -44,4 +44,4 @@ def test_every_strategy_can_be_had(name):
 def test_what_is_not_there_is_an_attribute_error():
     """As with any module."""
     with pytest.raises(AttributeError, match="Nonsense"):
-        _ = _core.coalesce.Nonsense
+        _ = _core.relaying.coalescers.Nonsense

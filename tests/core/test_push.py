@@ -8,9 +8,9 @@ from hypothesis import example, given, strategies as st
 from tests.strategies import json_values
 
 from genesys_stream import PushReceipt, _errors
-from genesys_stream._core.conversation import Attempt, Retry
-from genesys_stream._core.exchange import Reply
-from genesys_stream._core.push import ONCE, dry_receipt, push, push_request
+from genesys_stream._core.http.exchange import Reply
+from genesys_stream._core.http.push import ONCE, dry_receipt, push, push_request
+from genesys_stream._core.http.retry import Attempt, Retry
 
 REQUEST = push_request("https://api.mypurecloud.com/api/v2/notifications/push", b'{"targets":["fcm"]}')
 PROMPT = Retry(jitter=lambda _: 0.0)

@@ -27,9 +27,9 @@ from tests.core.samples import (
 from tests.strategies import cuts
 
 from genesys_stream import _errors
-from genesys_stream._core.conversation import Retry
-from genesys_stream._core.exchange import Reply
-from genesys_stream._core.reading import Reading, Want
+from genesys_stream._core.http.exchange import Reply
+from genesys_stream._core.http.retry import Retry
+from genesys_stream._core.reading.stream import Reading, Want
 from genesys_stream._values import Timeouts
 
 at_leisure = hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, strategies as st
 
 from genesys_stream import ConfigurationError
-from genesys_stream._core.regions import DOMAINS, Endpoints, endpoints
+from genesys_stream._core.http.regions import DOMAINS, Endpoints, endpoints
 
 US = Endpoints("https://api.mypurecloud.com", "https://login.mypurecloud.com")
 

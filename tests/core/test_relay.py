@@ -10,12 +10,12 @@ from hypothesis import given, settings, strategies as st
 from tests.strategies import deltas
 
 from genesys_stream import _errors
-from genesys_stream._core.assemble import StreamAssembler
-from genesys_stream._core.budget import Budget, Ledger, Rate
-from genesys_stream._core.coalesce import FinalOnly, ImmediateFirst, PassThrough, Sentence, TimeSize
-from genesys_stream._core.conversation import Retry
-from genesys_stream._core.payload import Envelope
-from genesys_stream._core.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
+from genesys_stream._core.http.retry import Retry
+from genesys_stream._core.relaying.assemble import StreamAssembler
+from genesys_stream._core.relaying.coalescers import FinalOnly, ImmediateFirst, PassThrough, Sentence, TimeSize
+from genesys_stream._core.relaying.limits import Budget, Ledger, Rate
+from genesys_stream._core.relaying.payload import Envelope
+from genesys_stream._core.relaying.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
 from genesys_stream._values import Artifact, Batch, CompletionChunk
 from genesys_stream._wire import join_surrogates
 

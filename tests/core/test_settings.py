@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from genesys_stream import ConfigurationError, InvalidArgument
-from genesys_stream._core.conversation import Retry
-from genesys_stream._core.settings import (
+from genesys_stream._core.http.retry import Retry
+from genesys_stream._core.http.settings import (
     COMPLETIONS_PATH,
     PUSH_PATH,
     Settings,

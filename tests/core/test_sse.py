@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, strategies as st
 from tests.strategies import cuts
 
-from genesys_stream._core.sse import EventDecoder
+from genesys_stream._core.reading.sse import EventDecoder
 from genesys_stream._errors import EventTooLarge, InvalidArgument, StreamStateError
 from genesys_stream._values import ServerSentEvent
 

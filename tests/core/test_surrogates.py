@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 from tests.strategies import cuts, deltas, texts
 
-from genesys_stream._core.surrogates import SurrogateJoiner
+from genesys_stream._core.reading.surrogates import SurrogateJoiner
 from genesys_stream._wire import join_surrogates
 
 HIGH, LOW = "\ud83d", "\ude00"

@@ -8,8 +8,8 @@ import regex
 from hypothesis import given, strategies as st
 from tests.strategies import deltas, unicode_texts
 
-from genesys_stream._core import text as text_module
-from genesys_stream._core.text import TextBuffer, last_cut, prefix_length, utf8_size
+from genesys_stream._core.relaying import text as text_module
+from genesys_stream._core.relaying.text import TextBuffer, last_cut, prefix_length, utf8_size
 from genesys_stream._errors import InvalidArgument
 from genesys_stream._wire import join_surrogates
 
@@ -100,7 +100,7 @@ def test_ascii_never_imports_regex():
     """Nor does European, Chinese or Japanese text."""
     script = """
 import sys
-from genesys_stream._core.coalesce import Sentence, TimeSize
+from genesys_stream._core.relaying.coalescers import Sentence, TimeSize
 for text in ("Hello\\r\\n", "Gr\\u00fc\\u00dfe, \\u041f\\u0440\\u0438\\u0432\\u0435\\u0442.", "\\u4f60\\u597d\\u3002"):
     for coalescer in (TimeSize(0.2, 9), Sentence(5)):
         coalescer.feed(text * 20, 0.0), coalescer.tick(9.0), coalescer.close(9.0)

@@ -10,9 +10,9 @@ from hypothesis import example, given, strategies as st
 from tests.strategies import json_values
 
 from genesys_stream import _errors
-from genesys_stream._core.conversation import Retry
-from genesys_stream._core.exchange import Reply
-from genesys_stream._core.tokens import Grant, TokenBook, authorise, is_token, token_request
+from genesys_stream._core.http.exchange import Reply
+from genesys_stream._core.http.retry import Retry
+from genesys_stream._core.http.tokens import Grant, TokenBook, authorise, is_token, token_request
 
 LOGIN = "https://login.mypurecloud.com"
 REQUEST = token_request(LOGIN, "client-id", "client-secret")

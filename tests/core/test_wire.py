@@ -2,7 +2,7 @@
 
 import json
 from contextlib import suppress
-from datetime import date, datetime, timezone
+from datetime import UTC, date, datetime
 
 import attrs
 import pytest
@@ -11,8 +11,6 @@ from tests.strategies import json_values, texts
 
 from genesys_stream._values import Batch, ChunkChoice, Completion, FunctionCall, Message, ToolCall, Usage
 from genesys_stream._wire import NotTheShape, dumps, join_surrogates, kind, structure, unstructure
-
-UTC = timezone.utc
 
 
 @attrs.frozen

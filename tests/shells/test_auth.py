@@ -29,9 +29,9 @@ from genesys_stream import (
     _errors,
 )
 from genesys_stream._auth import Flight, credentials_of
-from genesys_stream._core.conversation import Attempt, Retry
-from genesys_stream._core.exchange import Reply
-from genesys_stream._core.settings import COMPLETIONS_PATH, PUSH_PATH, settings
+from genesys_stream._core.http.exchange import Reply
+from genesys_stream._core.http.retry import Attempt, Retry
+from genesys_stream._core.http.settings import COMPLETIONS_PATH, PUSH_PATH, settings
 from genesys_stream._http import step
 
 HOST = "https://any.example"

@@ -9,7 +9,7 @@ import json
 import pickle
 import ssl
 import time
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -476,7 +476,7 @@ class TestStatuses:
     async def test_retry_after(self, world, fake, server, retry_after, waited, raised):
         """Seconds and dates are waited out up to the bound; what is past or makes no sense costs no time."""
         if isinstance(retry_after, timedelta):
-            retry_after = datetime.now(timezone.utc) + retry_after
+            retry_after = datetime.now(UTC) + retry_after
         fake.completions.rate_limit(retry_after)
         fake.push.rate_limit(retry_after)
         fake.completions.say(SAID)
@@ -593,7 +593,7 @@ class TestClockJumps:
     @pytest.mark.parametrize("jump", [-86400.0, 86400.0], ids=["a day back", "a day ahead"])
     async def test_of_this_machine(self, world, fake, server, jump, monkeypatch):
         """The wall clock of this machine plays no part: tokens, clocks and dates go by other clocks than this one."""
-        fake.completions.rate_limit(datetime.now(timezone.utc) + timedelta(seconds=1))
+        fake.completions.rate_limit(datetime.now(UTC) + timedelta(seconds=1))
         fake.completions.say(SAID)
         # As a server does that has a clock.
         fake.completions.answer(

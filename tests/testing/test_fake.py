@@ -4,7 +4,7 @@ import json
 import threading
 import time
 from contextlib import contextmanager
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
 import anyio
@@ -410,7 +410,7 @@ class TestScripts:
 
     def test_retry_after_in_every_form(self, fake, client):
         """Retry-After is seconds, a date, any text, or missing."""
-        moment = datetime.now(timezone.utc).replace(microsecond=0) + timedelta(minutes=1)
+        moment = datetime.now(UTC).replace(microsecond=0) + timedelta(minutes=1)
         for form in (42, 0.5, moment, "soon", None):
             fake.push.rate_limit(form)
 

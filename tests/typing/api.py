@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, assert_type
 
 import httpx
 from attrs import frozen
-from typing_extensions import assert_type
 
 import genesys_stream
 from genesys_stream import (

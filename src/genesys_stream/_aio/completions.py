@@ -7,25 +7,25 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import closing
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 import anyio
-from typing_extensions import Self, Unpack
+from typing_extensions import Unpack
 
 from .. import _errors
-from .._core.chunks import warm_up
-from .._core.completions import Call, CompletionOptions, complete, completion_call
-from .._core.exchange import Reply
-from .._core.reading import DRAIN_SECONDS, LATE_SECONDS, Reading, Want
-from .._core.settings import Settings
-from .._core.surrogates import SurrogateJoiner
+from .._core.http.exchange import Reply
+from .._core.http.settings import Settings
+from .._core.reading.chunks import warm_up
+from .._core.reading.completions import Call, CompletionOptions, complete, completion_call
+from .._core.reading.stream import DRAIN_SECONDS, LATE_SECONDS, Reading, Want
+from .._core.reading.surrogates import SurrogateJoiner
 from .._http import failure, step
 from .._values import Completion, CompletionChunk, Message, Timing
 from .session import Session, clock, give_back
 from .shield import Alarm, Pieces, finish, on_asyncio
 
 if TYPE_CHECKING:
-    from .._core.artifacts import ArtifactReader
+    from .._core.reading.artifacts import ArtifactReader
 
 T = TypeVar("T")
 
@@ -131,7 +131,7 @@ class AsyncCompletionStream:
             ParseError: While iterating: an element is not what the class asks for, or there is no such array.
             GenesysStreamError: While iterating: the stream broke; see the class.
         """
-        from .._core.artifacts import ArtifactReader
+        from .._core.reading.artifacts import ArtifactReader
 
         return _Artifacts(self, ArtifactReader(path, into))
 

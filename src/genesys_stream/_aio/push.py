@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from .._core.budget import ANDROID_FOREGROUND, Account, Budget, Ledger, Profile, Rate
-from .._core.conversation import Retry
-from .._core.payload import MAX_PAYLOAD_BYTES, TITLE, Caption, Envelope, check_push, count_received
-from .._core.push import ONCE, dry_receipt, push, push_request
-from .._core.settings import Settings
+from .._core.http.push import ONCE, dry_receipt, push, push_request
+from .._core.http.retry import Retry
+from .._core.http.settings import Settings
+from .._core.relaying.limits import ANDROID_FOREGROUND, Account, Budget, Ledger, Profile, Rate
+from .._core.relaying.payload import MAX_PAYLOAD_BYTES, TITLE, Caption, Envelope, check_push, count_received
 from .._values import Batch, PushReceipt
 from .._values._checks import check_kind
 from .._wire import dumps

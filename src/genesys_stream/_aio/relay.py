@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 
 from .. import _errors
-from .._core.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
+from .._core.relaying.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
 from .._hooks import tell
 from .._values import Batch, CompletionChunk, RelayReport
 from .completions import AsyncCompletionStream

@@ -8,16 +8,15 @@ import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import closing, suppress
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import anyio
 import httpx
-from typing_extensions import Self
 
 from .. import _errors
 from .._auth import ClientCredentials, Flight
-from .._core.conversation import Attempt, Conversation, Outcome
-from .._core.exchange import Reply, Request
+from .._core.http.exchange import Reply, Request
+from .._core.http.retry import Attempt, Conversation, Outcome
 from .._http import (
     Body,
     exchanged,
@@ -35,7 +34,7 @@ from .._http import (
 from .shield import Direct, Pieces, Reaper, Trace, on_asyncio
 
 if TYPE_CHECKING:
-    from .._core.settings import Settings
+    from .._core.http.settings import Settings
 
 T = TypeVar("T")
 

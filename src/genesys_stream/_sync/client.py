@@ -6,14 +6,12 @@ import copy
 import os
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any
-
-from typing_extensions import Self
+from typing import Any, Self
 
 from .._auth import ClientCredentials, credentials_of, hidden
-from .._core.budget import GENESYS, Ledger, Rate
-from .._core.conversation import Retry
-from .._core.settings import COMPLETIONS_PATH, PUSH_PATH, from_environment, settings
+from .._core.http.retry import Retry
+from .._core.http.settings import COMPLETIONS_PATH, PUSH_PATH, from_environment, settings
+from .._core.relaying.limits import GENESYS, Ledger, Rate
 from .._http import MAX_CONNECTIONS, checked_client, checked_transport
 from .._values import Timeouts
 from .._values._checks import check_kind, check_whole

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from .. import _errors
-from .._core.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
+from .._core.relaying.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
 from .._hooks import tell
 from .._values import Batch, CompletionChunk, RelayReport
 from .completions import CompletionStream

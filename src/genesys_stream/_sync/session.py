@@ -14,8 +14,8 @@ import httpx
 
 from .. import _errors
 from .._auth import ClientCredentials, Flight
-from .._core.conversation import Attempt, Conversation, Outcome
-from .._core.exchange import Reply
+from .._core.http.exchange import Reply
+from .._core.http.retry import Attempt, Conversation, Outcome
 from .._http import (
     Body,
     exchanged,
@@ -32,7 +32,7 @@ from .._http import (
 )
 
 if TYPE_CHECKING:
-    from .._core.settings import Settings
+    from .._core.http.settings import Settings
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ import sys
 import threading
 from typing import Any
 
-from .._core.reading import LATE_SECONDS, Reading
+from .._core.reading.stream import LATE_SECONDS, Reading
 from .session import clock
 
 _NEVER = float("inf")

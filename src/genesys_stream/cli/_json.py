@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any
-
-from typing_extensions import Self
+from typing import Any, Self
 
 from .._errors import GenesysStreamError, StatusError
 from .._values import Batch, Delivery, PushReceipt, Undelivered

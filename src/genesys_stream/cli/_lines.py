@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from types import TracebackType
-
-from typing_extensions import Self
+from typing import Self
 
 from .._values import Delivery, Undelivered
 from ._output import write

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from .._core.settings import COMPLETIONS_PATH, PUSH_PATH
+from .._core.http.settings import COMPLETIONS_PATH, PUSH_PATH
 from ._place import Place
 
 C = TypeVar("C", bound=Callable[..., Any])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import frozen
 
-from .._core.settings import _VARIABLES, COMPLETIONS_PATH, PUSH_PATH, from_environment
+from .._core.http.settings import _VARIABLES, COMPLETIONS_PATH, PUSH_PATH, from_environment
 from .._sync.client import Client
 from ._failures import MissingCredentials
 

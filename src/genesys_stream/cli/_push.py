@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .._core.payload import TITLE
+from .._core.relaying.payload import TITLE
 from .._errors import AmbiguousDelivery, BadRequest, GenesysStreamError
 from ._codes import EPILOG, ExitCode
 from ._failures import Failure, code_of

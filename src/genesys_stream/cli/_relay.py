@@ -11,8 +11,8 @@ from typing import Any
 import click
 
 from .. import _relay as library
-from .._core.coalesce import TimeSize
-from .._core.relay import GIVE_UP_AFTER
+from .._core.relaying.coalescers import TimeSize
+from .._core.relaying.relay import GIVE_UP_AFTER
 from .._errors import GenesysStreamError
 from .._values import Delivery, RelayReport, Timeouts, Undelivered
 from ._codes import EPILOG, ExitCode

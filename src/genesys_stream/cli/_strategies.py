@@ -11,7 +11,7 @@ import click
 
 import genesys_stream
 
-from .._core.coalesce import Coalescer
+from .._core.relaying.coalescers import Coalescer
 from .._values import Batch
 
 _MEMBERS = ("due", "feed", "tick", "close")

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .._core.surrogates import SurrogateJoiner
+from .._core.reading.surrogates import SurrogateJoiner
 from .._errors import GenesysStreamError
 from .._sync.completions import CompletionStream
 from .._values import Timeouts

@@ -8,8 +8,8 @@ import click
 import httpx
 
 from .._auth import ClientCredentials
-from .._core.conversation import Retry
-from .._core.regions import Endpoints, endpoints
+from .._core.http.regions import Endpoints, endpoints
+from .._core.http.retry import Retry
 from .._http import failure
 from ._codes import EPILOG
 from ._options import with_place, with_verbose

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 from attrs import frozen
-from typing_extensions import Self
 
-from .._core.assemble import StreamAssembler
+from .._core.relaying.assemble import StreamAssembler
 from .._values import Delivery, RelayReport, Undelivered
 from ._words import count, duration
 

@@ -7,9 +7,7 @@ import contextlib
 from collections.abc import Callable, Coroutine, Generator
 from threading import Event, Thread
 from types import TracebackType
-from typing import Any
-
-from typing_extensions import Self
+from typing import Any, Self
 
 from ._app import App
 from ._connection import Connection

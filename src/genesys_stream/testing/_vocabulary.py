@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any, Literal, TypeAlias
 
@@ -137,5 +137,5 @@ def too_many_requests(retry_after: float | datetime | str | None, limit: Mapping
 
 def retry_after_header(value: float | datetime | str) -> str:
     if isinstance(value, datetime):
-        return format_datetime(value.astimezone(timezone.utc), usegmt=True)
+        return format_datetime(value.astimezone(UTC), usegmt=True)
     return value if isinstance(value, str) else f"{value:g}"

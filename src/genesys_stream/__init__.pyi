@@ -1,0 +1,159 @@
+# Every public name, once: type checkers read this file, and `__init__.py` finds the names in it.
+
+from ._aio.client import (
+    AsyncClient as AsyncClient,
+)
+from ._aio.completions import (
+    AsyncCompletions as AsyncCompletions,
+    AsyncCompletionStream as AsyncCompletionStream,
+)
+from ._aio.push import (
+    AsyncPushClient as AsyncPushClient,
+    AsyncPushSink as AsyncPushSink,
+)
+from ._auth import (
+    ClientCredentials as ClientCredentials,
+)
+from ._core.http.retry import (
+    Retry as Retry,
+)
+from ._core.http.settings import (
+    COMPLETIONS_PATH as COMPLETIONS_PATH,
+    PUSH_PATH as PUSH_PATH,
+)
+from ._core.reading.accumulate import (
+    CompletionAccumulator as CompletionAccumulator,
+)
+from ._core.reading.artifacts import (
+    ArtifactReader as ArtifactReader,
+)
+from ._core.reading.completions import (
+    CompletionOptions as CompletionOptions,
+)
+from ._core.reading.json_scanner import (
+    ArtifactScanner as ArtifactScanner,
+)
+from ._core.reading.sse import (
+    EventDecoder as EventDecoder,
+)
+from ._core.relaying.assemble import (
+    StreamAssembler as StreamAssembler,
+)
+from ._core.relaying.coalescers import (
+    Adaptive as Adaptive,
+    Coalescer as Coalescer,
+    FinalOnly as FinalOnly,
+    Idle as Idle,
+    ImmediateFirst as ImmediateFirst,
+    InFlight as InFlight,
+    JsonArtifact as JsonArtifact,
+    LearnsFromDelivery as LearnsFromDelivery,
+    Line as Line,
+    MarkdownBlock as MarkdownBlock,
+    Milestones as Milestones,
+    Paragraph as Paragraph,
+    PassThrough as PassThrough,
+    Pattern as Pattern,
+    RateBudget as RateBudget,
+    Schedule as Schedule,
+    Sentence as Sentence,
+    TimeSize as TimeSize,
+    Word as Word,
+    any_of as any_of,
+    bounded as bounded,
+    switch as switch,
+    then as then,
+)
+from ._core.relaying.limits import (
+    ANDROID_BACKGROUND as ANDROID_BACKGROUND,
+    ANDROID_FOREGROUND as ANDROID_FOREGROUND,
+    APNS_ALERT as APNS_ALERT,
+    APNS_BACKGROUND as APNS_BACKGROUND,
+    GENESYS as GENESYS,
+    LIVE_ACTIVITY as LIVE_ACTIVITY,
+    Profile as Profile,
+    Rate as Rate,
+)
+from ._core.relaying.payload import (
+    Envelope as Envelope,
+)
+from ._core.relaying.text import (
+    TextBuffer as TextBuffer,
+)
+from ._errors import (
+    AmbiguousDelivery as AmbiguousDelivery,
+    AuthenticationError as AuthenticationError,
+    BadGateway as BadGateway,
+    BadRequest as BadRequest,
+    ConfigurationError as ConfigurationError,
+    Conflict as Conflict,
+    ConnectFailed as ConnectFailed,
+    ConnectionLost as ConnectionLost,
+    DeadlineExceeded as DeadlineExceeded,
+    EventTooLarge as EventTooLarge,
+    FirstTokenTimeout as FirstTokenTimeout,
+    GatewayTimeout as GatewayTimeout,
+    GenesysStreamError as GenesysStreamError,
+    InvalidArgument as InvalidArgument,
+    MalformedEvent as MalformedEvent,
+    NetworkError as NetworkError,
+    NotFound as NotFound,
+    ParseError as ParseError,
+    PayloadTooLarge as PayloadTooLarge,
+    PermissionDenied as PermissionDenied,
+    PoolExhausted as PoolExhausted,
+    ProtocolError as ProtocolError,
+    RateLimited as RateLimited,
+    RequestTimeout as RequestTimeout,
+    ServerError as ServerError,
+    ServiceError as ServiceError,
+    ServiceUnavailable as ServiceUnavailable,
+    StatusError as StatusError,
+    StreamStateError as StreamStateError,
+    StreamTruncated as StreamTruncated,
+    TimeoutExpired as TimeoutExpired,
+    TokenIdleTimeout as TokenIdleTimeout,
+    TransportIdleTimeout as TransportIdleTimeout,
+    UnexpectedContent as UnexpectedContent,
+    UnsupportedMediaType as UnsupportedMediaType,
+    UsageError as UsageError,
+)
+from ._relay import (
+    Sink as Sink,
+    relay as relay,
+)
+from ._sync.client import (
+    Client as Client,
+)
+from ._sync.completions import (
+    Completions as Completions,
+    CompletionStream as CompletionStream,
+)
+from ._sync.push import (
+    PushClient as PushClient,
+    PushSink as PushSink,
+)
+from ._values import (
+    Artifact as Artifact,
+    Batch as Batch,
+    Choice as Choice,
+    ChunkChoice as ChunkChoice,
+    Completion as Completion,
+    CompletionChunk as CompletionChunk,
+    Delivery as Delivery,
+    Delta as Delta,
+    Exchange as Exchange,
+    FunctionCall as FunctionCall,
+    Message as Message,
+    PushReceipt as PushReceipt,
+    RelayReport as RelayReport,
+    ServerSentEvent as ServerSentEvent,
+    Timeouts as Timeouts,
+    Timing as Timing,
+    ToolCall as ToolCall,
+    Undelivered as Undelivered,
+    Usage as Usage,
+)
+from ._version import __version__ as __version__
+
+__all__: list[str]

@@ -1,0 +1,1 @@
+"""Requests, replies, retries and tokens: what is said to a service, as values and generators."""

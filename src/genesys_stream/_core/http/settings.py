@@ -1,0 +1,139 @@
+"""What a client is set to, from its arguments and from the environment.
+
+Who the client is and where it goes (credentials, region, addresses) are matters of configuration, and their errors are
+`ConfigurationError`; any other setting is an argument, like those of a call.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from ... import _errors
+from ..._values import Timeouts
+from ..._values._checks import check_whole
+from ..._wire import kind
+from .exchange import checked_headers
+from .regions import endpoints
+from .retry import Retry
+
+COMPLETIONS_PATH = "/api/v2/ai/llm/completions"
+"""Where completions are asked for; the path is not in Genesys Cloud's public API catalogue."""
+
+PUSH_PATH = "/api/v2/notifications/push"
+"""Where pushes are sent; the path is not in Genesys Cloud's public API catalogue."""
+
+MAX_EVENT_BYTES = 16 * 2**20
+"""How large an event may grow, in bytes."""
+
+_VARIABLES: dict[str, tuple[str, ...]] = {
+    "client_id": ("GENESYSCLOUD_OAUTHCLIENT_ID", "GENESYS_CLOUD_CLIENT_ID", "GENESYS_CLIENT_ID"),
+    "client_secret": ("GENESYSCLOUD_OAUTHCLIENT_SECRET", "GENESYS_CLOUD_CLIENT_SECRET", "GENESYS_CLIENT_SECRET"),
+    "region": ("GENESYSCLOUD_REGION", "GENESYSCLOUD_API_REGION", "GENESYS_CLOUD_REGION"),
+    "access_token": ("GENESYSCLOUD_ACCESS_TOKEN", "GENESYS_CLOUD_ACCESS_TOKEN"),
+}
+
+
+@frozen
+class Settings:
+    """Everything that a call needs to know of its client.
+
+    Attributes:
+        base_url: Where the API is.
+        login_url: Where tokens are.
+        completions_url: Where completions are asked for.
+        push_url: Where pushes are sent.
+        headers: Headers of every request.
+        timeouts: The clocks of every call.
+        retry: The patience of every call.
+        max_event_bytes: How large an event may grow, in bytes.
+        on_event: Told of every `Exchange`.
+    """
+
+    base_url: str
+    login_url: str
+    completions_url: str
+    push_url: str
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
+    timeouts: Timeouts = field(factory=Timeouts)
+    retry: Retry = field(factory=Retry)
+    max_event_bytes: int = MAX_EVENT_BYTES
+    on_event: Callable[[object], None] | None = field(default=None, repr=False)
+
+    def changed(self, **changes: Any) -> Settings:
+        """The same settings but for what is not None.
+
+        Raises:
+            InvalidArgument: A setting is of the wrong kind.
+        """
+        wanted = {name: value for name, value in changes.items() if value is not None}
+        for name, cls in (("timeouts", Timeouts), ("retry", Retry)):
+            if name in wanted and not isinstance(wanted[name], cls):
+                raise _errors.InvalidArgument(name, f"must be {cls.__name__}, not {kind(wanted[name])}")
+        check_whole("max_event_bytes", wanted.get("max_event_bytes", 1))
+        if not callable(wanted.get("on_event", callable)):
+            raise _errors.InvalidArgument("on_event", f"must be a callable, not {kind(wanted['on_event'])}")
+        if "headers" in wanted:
+            wanted["headers"] = {**self.headers, **checked_headers("headers", wanted["headers"])}
+        return evolve(self, **wanted) if wanted else self
+
+
+def settings(
+    *,
+    region: str | None,
+    base_url: str | None,
+    login_url: str | None,
+    completions_path: str,
+    push_path: str,
+    allow_insecure_http: bool,
+    **changes: Any,
+) -> Settings:
+    """Work out a client's settings from its arguments.
+
+    Raises:
+        ConfigurationError: The region is unknown, or an address is unsafe.
+        InvalidArgument: A setting is of the wrong kind.
+    """
+    place = endpoints(region, base_url=base_url, login_url=login_url, allow_insecure_http=allow_insecure_http)
+    for name, path in (("completions_path", completions_path), ("push_path", push_path)):
+        if not re.fullmatch(r'/[!"$-~]*', path if isinstance(path, str) else ""):
+            raise _errors.InvalidArgument(name, "must be a path that begins with a slash, with no space, line end or #")
+    found = Settings(
+        place.base_url,
+        place.login_url,
+        place.base_url + completions_path,
+        place.base_url + push_path,
+    )
+    return found.changed(**changes)
+
+
+def from_environment(environment: Mapping[str, str], arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a client, those that are given and those that environment variables give.
+
+    An empty variable is one that is not set, as None is an argument that is not given; a token in the environment wins
+    over credentials there.
+    """
+    given = {argument: value for argument, value in arguments.items() if value is not None}
+    found: dict[str, Any] = {}
+    for argument, names in _VARIABLES.items():
+        value = next((environment[name].strip() for name in names if environment.get(name, "").strip()), None)
+        if value is not None:
+            found[argument] = value
+    if {"client_id", "client_secret", "credentials"} & given.keys():
+        found.pop("access_token", None)
+    if "access_token" in found or {"access_token", "credentials"} & given.keys():
+        found.pop("client_id", None)
+        found.pop("client_secret", None)
+    return {**found, **given}
+
+
+def missing_credentials() -> _errors.ConfigurationError:
+    """The error that says what to do when there is nothing to authorise with."""
+    msg = (
+        "no credentials: give client_id and client_secret, or access_token, or set "
+        f"{_VARIABLES['client_id'][0]} and {_VARIABLES['client_secret'][0]}"
+    )
+    return _errors.ConfigurationError(msg)

@@ -1,0 +1,229 @@
+"""A completion as a conversation: what may be asked for, the request, and a whole answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import frozen
+from typing_extensions import TypedDict
+
+from ... import _errors
+from ..._values import Completion, Message, Timeouts
+from ..._values._checks import shown
+from ..._wire import dumps, kind, unstructure
+from ..http.exchange import Request, checked_headers
+from ..http.retry import Conversation, Patience, Retry, ask
+from ..http.settings import Settings
+from .accumulate import CompletionAccumulator
+from .chunks import ChunkDecoder, is_event_stream, read_completion, truncated
+
+TOKEN_MARGIN = 300.0
+"""For how many seconds the token that opens a stream must still be good."""
+
+
+class CompletionOptions(TypedDict, total=False):
+    """What a completion may be asked for with, beside the model and the messages.
+
+    The names are the ones of the OpenAI format; None leaves one out.
+
+    Attributes:
+        extra_body: Fields of the request that have no name here.
+        extra_headers: Headers for this call alone.
+        timeouts: The clocks of this call, in place of the client's.
+        retry: The patience of this call, in place of the client's.
+    """
+
+    temperature: float | None
+    top_p: float | None
+    max_tokens: int | None
+    max_completion_tokens: int | None
+    stop: str | Sequence[str] | None
+    n: int | None
+    tools: Sequence[Mapping[str, Any]] | None
+    tool_choice: str | Mapping[str, Any] | None
+    parallel_tool_calls: bool | None
+    response_format: Mapping[str, Any] | None
+    seed: int | None
+    stream_options: Mapping[str, Any] | None
+    frequency_penalty: float | None
+    presence_penalty: float | None
+    logit_bias: Mapping[str, float] | None
+    logprobs: bool | None
+    top_logprobs: int | None
+    reasoning_effort: str | None
+    user: str | None
+    metadata: Mapping[str, str] | None
+    extra_body: Mapping[str, Any] | None
+    extra_headers: Mapping[str, str] | None
+    timeouts: Timeouts | None
+    retry: Retry | None
+
+
+_OF_THE_CALL = ("extra_body", "extra_headers", "timeouts", "retry")
+
+# What an option is in JSON; how far its numbers go, and what its objects hold, is for the service to say.
+_OPTIONS: dict[str, tuple[type, ...]] = {
+    "temperature": (int, float),
+    "top_p": (int, float),
+    "max_tokens": (int,),
+    "max_completion_tokens": (int,),
+    "stop": (str, list),
+    "n": (int,),
+    "tools": (list,),
+    "tool_choice": (str, dict),
+    "parallel_tool_calls": (bool,),
+    "response_format": (dict,),
+    "seed": (int,),
+    "stream_options": (dict,),
+    "frequency_penalty": (int, float),
+    "presence_penalty": (int, float),
+    "logit_bias": (dict,),
+    "logprobs": (bool,),
+    "top_logprobs": (int,),
+    "reasoning_effort": (str,),
+    "user": (str,),
+    "metadata": (dict,),
+}
+_WORDS = {
+    int: "a whole number",
+    float: "a number",
+    str: "a string",
+    bool: "a boolean",
+    list: "a list",
+    dict: "a mapping",
+}
+
+
+@frozen
+class Call:
+    """One call for a completion, ready to be made.
+
+    Attributes:
+        request: What is sent.
+        choices: How many choices were asked for.
+        settings: The client's settings, with what this call changed.
+    """
+
+    request: Request
+    choices: int
+    settings: Settings
+
+
+def completion_call(
+    settings: Settings,
+    *,
+    model: str,
+    messages: Sequence[Message | Mapping[str, Any]],
+    stream: bool,
+    options: CompletionOptions,
+) -> Call:
+    """Make ready a call for a completion.
+
+    Raises:
+        InvalidArgument: The model, a message or an option will not do.
+    """
+    wanted: Mapping[str, Any] = options
+    for name in wanted:
+        if name not in _OPTIONS and name not in _OF_THE_CALL:
+            raise _errors.InvalidArgument(name, "is not an option of a completion; fields of your own go in extra_body")
+    if not isinstance(model, str) or not model:
+        raise _errors.InvalidArgument("model", f"must be a name that is not empty, not {_shown(model)}")
+    if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Sequence):
+        raise _errors.InvalidArgument(
+            "messages",
+            f'must be a list of messages such as {{"role": "user", "content": "Hi"}}, not {kind(messages)}',
+        )
+    if not messages:
+        raise _errors.InvalidArgument("messages", "must hold at least one message")
+    extra_body = wanted.get("extra_body")
+    if extra_body is None:
+        extra_body = {}
+    if not isinstance(extra_body, Mapping):
+        raise _errors.InvalidArgument("extra_body", f"must be a mapping, not {kind(extra_body)}")
+    chosen = {name: wanted[name] for name in wanted if name in _OPTIONS and wanted[name] is not None}
+    try:
+        body: dict[str, Any] = {
+            "model": model,
+            "messages": [_message(index, message) for index, message in enumerate(messages)],
+            "stream": stream,
+            **{name: _option(name, value) for name, value in chosen.items()},
+            **unstructure(extra_body),
+        }
+        content = dumps(body)
+    except (TypeError, ValueError, RecursionError) as error:
+        if isinstance(error, _errors.InvalidArgument):
+            raise
+        parts = {**{f"messages[{index}]": part for index, part in enumerate(messages)}, **chosen}
+        culprit = next((name for name, part in parts.items() if not _is_json(part)), "extra_body")
+        raise _errors.InvalidArgument(culprit, f"cannot be written as JSON: {error}") from None
+    choices = 1 if body.get("n") is None else body["n"]
+    if not isinstance(choices, int) or isinstance(choices, bool) or choices < 1:
+        raise _errors.InvalidArgument("n", f"must be a number of choices from 1, not {shown(choices)}")
+    extra_headers = wanted.get("extra_headers")
+    headers = {
+        "Content-Type": "application/json",
+        "Accept": "text/event-stream" if stream else "application/json",
+        "Cache-Control": "no-store",
+        **checked_headers("extra_headers", {} if extra_headers is None else extra_headers),
+    }
+    request = Request("POST", settings.completions_url, headers, content, token_margin=TOKEN_MARGIN)
+    return Call(request, choices, settings.changed(timeouts=wanted.get("timeouts"), retry=wanted.get("retry")))
+
+
+def _message(index: int, message: object) -> dict[str, Any]:
+    plain = unstructure(message)
+    if not isinstance(plain, dict):
+        raise _errors.InvalidArgument(f"messages[{index}]", f"must be a mapping or a Message, not {kind(message)}")
+    if not isinstance(plain.get("role"), str):
+        raise _errors.InvalidArgument(f"messages[{index}]['role']", f"must be a string, not {kind(plain.get('role'))}")
+    content = plain.get("content")
+    if isinstance(content, (int, float)):
+        raise _errors.InvalidArgument(f"messages[{index}]['content']", f"must be text or parts, not {kind(content)}")
+    return plain
+
+
+def _option(name: str, value: object) -> Any:
+    plain, kinds = unstructure(value), _OPTIONS[name]
+    if not isinstance(plain, kinds) or (isinstance(plain, bool) and bool not in kinds):
+        wanted = " or ".join(_WORDS[one] for one in kinds if one is not int or float not in kinds)
+        raise _errors.InvalidArgument(name, f"must be {wanted}, not {kind(value)}")
+    return plain
+
+
+def _is_json(value: object) -> bool:
+    try:
+        dumps(unstructure(value))
+    except (TypeError, ValueError, RecursionError):
+        return False
+    return True
+
+
+def _shown(value: object) -> str:
+    return "an empty one" if value == "" else kind(value)
+
+
+def complete(call: Call, *, reauthorise: bool) -> Conversation[Completion]:
+    """Ask for a whole completion.
+
+    Returns:
+        The completion.
+
+    Raises:
+        StatusError: The service said no.
+        NetworkError: No answer could be had.
+        ProtocolError: The answer is not a completion.
+    """
+    reply = yield from ask(call.request, Patience(call.settings.retry), reauthorise=reauthorise)
+    if not is_event_stream(reply, reply.body):
+        return read_completion(reply.body)
+    decoder = ChunkDecoder(reply, max_event_bytes=call.settings.max_event_bytes)
+    accumulator = CompletionAccumulator(call.choices)
+    for chunk in decoder.feed(reply.body):
+        accumulator.add(chunk)
+    if decoder.failure is not None:
+        decoder.failure.partial = accumulator.completion
+        raise decoder.failure
+    if not (decoder.done or accumulator.finished):
+        raise truncated(accumulator.completion)
+    return accumulator.completion

@@ -1,0 +1,348 @@
+"""What the phone gets: a batch in its envelope, encoded to the bytes that are sent, and measured on these bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+from attrs import define, evolve, field
+
+from ..._errors import InvalidArgument
+from ..._values import Batch
+from ..._values._checks import check_kind, shown
+from ..._wire import dumps, kind, unstructure
+from .text import last_cut, utf8_size
+
+Caption: TypeAlias = "str | Callable[[Batch], str]"
+"""A title or a body: the same for all payloads, or made for each batch."""
+
+MAX_PAYLOAD_BYTES = 3584
+"""FCM and APNs take 4096 bytes; the rest is for what a gateway adds when it hands a payload on."""
+
+TAIL = 1024
+"""How many characters of the text before it a payload of mode "tail" repeats."""
+
+TITLE = "LLM Stream Update"
+
+RESERVED = frozenset(
+    {
+        *("llm_response", "chunk_id", "v", "stream_id", "epoch", "seq", "offset", "mode", "state", "crc"),
+        *("total", "reason", "ref"),
+    }
+)
+"""The keys of `data` that belong to this library."""
+
+
+def count_received(batch: Batch) -> str:
+    """Say how much came: what a notification reads unless something else is said."""
+    return f"Received {len(batch.text)} characters"
+
+
+def check_targets(targets: object) -> tuple[str, ...]:
+    """Read the targets of a push.
+
+    Raises:
+        InvalidArgument: If they are not a list or tuple of strings with at least one, none of them empty.
+    """
+    if isinstance(targets, str):
+        raise InvalidArgument("targets", "must be a list of device tokens; write [token] for a single one")
+    if not isinstance(targets, (list, tuple)):
+        raise InvalidArgument("targets", f"must be a list of device tokens, got {kind(targets)}")
+    if not targets:
+        raise InvalidArgument("targets", "must name at least one device token")
+    for i, target in enumerate(targets):
+        if not isinstance(target, str):
+            raise InvalidArgument(f"targets[{i}]", f"must be a string, got {kind(target)}")
+        if not target.strip():
+            raise InvalidArgument(f"targets[{i}]", "must not be empty")
+    return tuple(targets)
+
+
+def check_data(data: object, *, stringify: bool = False) -> dict[str, str]:
+    """Read the data of a push, whose values must be strings on their way through FCM and APNs.
+
+    Args:
+        data: A mapping, or None for an empty one.
+        stringify: Whether values that are not strings are written as JSON.
+
+    Returns:
+        A new dictionary.
+
+    Raises:
+        InvalidArgument: If a key or a value will not do; its name is in the error, its value is not.
+    """
+    if data is None:
+        return {}
+    if not isinstance(data, Mapping):
+        raise InvalidArgument("data", f"must be a mapping of strings to strings, got {kind(data)}")
+    out: dict[str, str] = {}
+    for key, value in data.items():
+        if not isinstance(key, str):
+            raise InvalidArgument("data", f"must have strings for keys, got {kind(key)}")
+        out[key] = _as_string(key, value, stringify=stringify)
+    return out
+
+
+def _as_string(key: str, value: object, *, stringify: bool) -> str:
+    if isinstance(value, str):
+        return value
+    if not stringify:
+        hint = "make JSON of it, as `send` does with stringify=True"
+        raise InvalidArgument(f"data[{key!r}]", f"must be a string, got {kind(value)}; {hint}")
+    try:
+        return dumps(unstructure(value)).decode()
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidArgument(f"data[{key!r}]", f"cannot be written as JSON: it is, or holds, {kind(value)}") from None
+
+
+def check_push(
+    targets: object, title: object, body: object, data: object = None, *, stringify: bool = False
+) -> dict[str, Any]:
+    """Make a push of a caller's own from its four fields.
+
+    Args:
+        targets: A list of device tokens.
+        title: A string.
+        body: A string.
+        data: A mapping of strings to strings, or None.
+        stringify: Whether values of `data` that are not strings are written as JSON.
+
+    Returns:
+        The payload, for `_wire.dumps`.
+
+    Raises:
+        InvalidArgument: If one of them will not do.
+    """
+    for name, value in (("title", title), ("body", body)):
+        if not isinstance(value, str):
+            raise InvalidArgument(name, f"must be a string, got {kind(value)}")
+    data = check_data(data, stringify=stringify)
+    return {"targets": list(check_targets(targets)), "title": title, "body": body, "data": data}
+
+
+def _own_data(data: object) -> dict[str, str]:
+    out = check_data(data)
+    for key in out:
+        if key in RESERVED:
+            raise InvalidArgument(f"data[{key!r}]", "is set by this library, take another key")
+    return out
+
+
+def _check_caption(_: object, attribute: Any, value: object) -> None:
+    if not isinstance(value, str) and not callable(value):
+        raise InvalidArgument(attribute.name, f"must be a string, or a callable that makes one, got {kind(value)}")
+
+
+def _size(caption: Caption) -> str:
+    return f"<{len(caption)} characters>" if isinstance(caption, str) else repr(caption)
+
+
+def _check_ref(_: object, attribute: Any, value: object) -> None:
+    if not isinstance(value, str):
+        raise InvalidArgument(attribute.name, f"must be a string, got {kind(value)}")
+
+
+def _check_mode(_: object, attribute: Any, value: object) -> None:
+    if not isinstance(value, str) or value not in {"delta", "tail", "snapshot"}:
+        raise InvalidArgument(attribute.name, f"must be 'delta', 'tail' or 'snapshot', not {shown(value)}")
+
+
+def _check_alert(_: object, attribute: Any, value: object) -> None:
+    if not isinstance(value, str) or value not in {"all", "final"}:
+        raise InvalidArgument(attribute.name, f"must be 'all' or 'final', not {shown(value)}")
+
+
+_FIELDS: tuple[tuple[str, type[Any], bool], ...] = (
+    *((name, str, False) for name in ("text", "stream_id", "before", "state")),
+    *((name, int, False) for name in ("epoch", "seq", "offset", "crc")),
+    ("total", int, True),
+    ("finish_reason", str, True),
+)
+"""What a payload says of a batch, and of which kind it is; a batch itself checks nothing, as there is one per token."""
+
+
+def _check_batch(batch: object) -> None:
+    check_kind("batch", batch, Batch)
+    for name, cls, optional in _FIELDS:
+        check_kind(f"batch.{name}", getattr(batch, name), cls, optional=optional)
+
+
+def _check_size(_: object, attribute: Any, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidArgument(attribute.name, f"must be a number of bytes, got {shown(value)}")
+
+
+_LEAST = Batch("a", seq=1)
+_LAST = Batch("", seq=1, state="error")
+"""No payload with text is smaller than that of the first, and no final one than that of the second."""
+
+
+@define(frozen=True)
+class Envelope:
+    """What is the same around all the batches of a stream.
+
+    Args:
+        targets: Device tokens.
+        title: What the notification is headed, or a callable that says it for a batch.
+        body: What the notification reads, likewise.
+        data: The caller's own keys for every payload, strings to strings.
+        ref: Where the receiver can fetch the whole text, for the final payload; an id or a URL.
+        mode: What the payloads hold: "delta", each the new text alone; "tail", the new text and up to `TAIL` characters
+            before it; or "snapshot", the new text and all that was said before it, as far as it fits. What repeats the
+            text before makes up for payloads that were lost. A payload says itself what it is.
+        alert: Which payloads have a title and a body: "all", or the "final" one alone. Those of the others are empty
+            then, so that the phone grows its text in silence and rings once.
+        max_payload_bytes: The limit for one encoded payload.
+
+    Raises:
+        InvalidArgument: If an argument is of the wrong kind, a key of `data` is one of the library's own, or
+            `max_payload_bytes` has no room for text beside what is the same for all batches.
+    """
+
+    targets: Sequence[str] = field(converter=check_targets, repr=lambda targets: f"<{len(targets)} targets>")
+    title: Caption = field(default=TITLE, validator=_check_caption, kw_only=True, repr=_size)
+    body: Caption = field(default=count_received, validator=_check_caption, kw_only=True, repr=_size)
+    data: Mapping[str, str] = field(factory=dict, converter=_own_data, kw_only=True, repr=False)
+    ref: str = field(default="", validator=_check_ref, kw_only=True, repr=_size)
+    mode: Literal["delta", "tail", "snapshot"] = field(default="delta", validator=_check_mode, kw_only=True)
+    alert: Literal["all", "final"] = field(default="all", validator=_check_alert, kw_only=True)
+    max_payload_bytes: int = field(default=MAX_PAYLOAD_BYTES, validator=_check_size, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        # Captions that are made for each batch may be of any length, and are left for `fit` to measure.
+        title, body = (caption if isinstance(caption, str) else "" for caption in (self.title, self.body))
+        loud = title if self.alert == "all" else "", body if self.alert == "all" else ""
+        needed = max(len(dumps(self._with(_LEAST, *loud))), len(dumps(self._with(_LAST, title, body))))
+        if needed <= self.max_payload_bytes:
+            return
+        targets = len(dumps(list(self.targets)))
+        if len(self.targets) > 1 and needed - targets < self.max_payload_bytes:
+            problem = (
+                f"leave no room for text: with all {len(self.targets)} even the smallest payload has {needed} bytes, "
+                f"and max_payload_bytes is {self.max_payload_bytes}; name fewer of them, or raise max_payload_bytes"
+            )
+            raise InvalidArgument("targets", problem)
+        raise InvalidArgument(
+            "max_payload_bytes", f"leaves no room for text: even the smallest payload has {needed} bytes"
+        )
+
+    @property
+    def history(self) -> int:
+        """How many characters of the text before it each batch should bring along."""
+        return {"delta": 0, "tail": TAIL, "snapshot": self.max_payload_bytes}[self.mode]
+
+    def payload(self, batch: Batch) -> dict[str, Any]:
+        """Put a batch into its envelope.
+
+        Args:
+            batch: With its numbers: stream_id, seq, offset, crc, and in the final one total and finish_reason.
+
+        Returns:
+            The push; all values of its `data` are strings.
+
+        Raises:
+            InvalidArgument: If a field of the batch is of the wrong kind, or the callable for the title or the body
+                returned something else than a string.
+        """
+        _check_batch(batch)
+        return self._around(self._repeating(batch))
+
+    def _repeating(self, batch: Batch) -> Batch:
+        """Put as much of the text before a batch in front of it as is asked for and fits."""
+        before = batch.before[-self.history :] if self.history else ""
+
+        def with_last(n: int) -> Batch:
+            repeated = before[len(before) - n :]
+            return evolve(batch, text=repeated + batch.text, offset=batch.offset - utf8_size(repeated), before="")
+
+        most, too_many = 0, len(before) + 1
+        while too_many - most > 1:
+            # All of it first, which is what fits as long as the text is short.
+            n = len(before) if too_many > len(before) else (most + too_many) // 2
+            fits = len(dumps(self._around(with_last(n)))) <= self.max_payload_bytes
+            most, too_many = (n, too_many) if fits else (most, n)
+        return with_last(most)
+
+    def _around(self, batch: Batch) -> dict[str, Any]:
+        title = body = ""
+        if self.alert == "all" or batch.final:
+            title, body = _caption("title", self.title, batch), _caption("body", self.body, batch)
+        return self._with(batch, title, body)
+
+    def _with(self, batch: Batch, title: str, body: str) -> dict[str, Any]:
+        data = {
+            "llm_response": batch.text,
+            "chunk_id": f"chunk_{batch.seq:03d}",
+            **self.data,
+            "v": "1",
+            "stream_id": batch.stream_id,
+            "epoch": str(batch.epoch),
+            "seq": str(batch.seq),
+            "offset": str(batch.offset),
+            "mode": "delta" if self.mode == "delta" else "tail" if batch.offset else "snapshot",
+            "state": batch.state,
+            "crc": f"{batch.crc:08x}",
+        }
+        if batch.final:
+            data["total"] = str(batch.total or 0)
+            data["reason"] = batch.finish_reason or ""
+            if self.ref:
+                data["ref"] = self.ref
+        return {"targets": list(self.targets), "title": title, "body": body, "data": data}
+
+    def encode(self, batch: Batch) -> bytes:
+        """Encode a batch to the bytes that are sent: compact JSON in raw UTF-8.
+
+        Args:
+            batch: As for `payload`.
+
+        Returns:
+            The body of the request.
+
+        Raises:
+            InvalidArgument: As `payload`.
+        """
+        return dumps(self.payload(batch))
+
+    def fit(self, batch: Batch) -> int:
+        """Count the characters of a batch's text that go into one payload, together with everything around them.
+
+        Args:
+            batch: With the numbers that it will have when it is sent.
+
+        Returns:
+            At least one character, and whole clusters where possible; 0 for a batch without text.
+
+        Raises:
+            InvalidArgument: If `max_payload_bytes` leaves no room for a character, or as `payload`.
+        """
+        _check_batch(batch)
+        text = batch.text
+
+        def size(n: int) -> int:
+            return len(dumps(self._around(evolve(batch, text=text[:n], before=""))))
+
+        def fits(n: int) -> bool:
+            return size(n) <= self.max_payload_bytes
+
+        if len(text) < self.max_payload_bytes and fits(len(text)):
+            return len(text)
+        # Titles and bodies may be made of the text, and escapes take room, so sizes are measured, never computed.
+        most, too_many = 0, min(len(text), self.max_payload_bytes)
+        while too_many - most > 1:
+            n = (most + too_many) // 2
+            most, too_many = (n, too_many) if fits(n) else (most, n)
+        if most == 0:
+            problem = f"leaves no room for text: with at most one character of it the payload has {size(1)} bytes"
+            raise InvalidArgument("max_payload_bytes", problem)
+        cut = last_cut(text[: most + 1], most)
+        return cut if cut and fits(cut) else most
+
+
+def _caption(name: str, caption: Caption, batch: Batch) -> str:
+    if isinstance(caption, str):
+        return caption
+    made = caption(batch)
+    if not isinstance(made, str):
+        raise InvalidArgument(name, f"must be made by its callable as a string, got {kind(made)}")
+    return made
