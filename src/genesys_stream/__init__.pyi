@@ -156,4 +156,3 @@ from ._values import (
 )
 from ._version import __version__ as __version__
 
-__all__: list[str]
