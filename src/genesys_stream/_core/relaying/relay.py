@@ -165,6 +165,17 @@ class RelayState:
         self._queue.use(PassThrough())
         self._queue.release(now)
 
+    def catch_up(self, said: str, now: float) -> None:
+        """Take all of the text that was said of which only the beginning was fed, because of an interruption.
+
+        Args:
+            said: The whole text so far.
+            now: The clock's time in seconds.
+        """
+        waiting = self._queue.waiting
+        waiting.drop_half()
+        self.feed(said[waiting.start + waiting.length :], now)
+
     def end(self, end: End) -> None:
         """Mark the input as ended. Idempotent."""
         if self._end is not None:
