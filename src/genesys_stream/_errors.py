@@ -340,7 +340,7 @@ def attach_report(error: BaseException, report: RelayReport) -> None:
         error.report = report  # type: ignore[attr-defined]  # ours declare it, and on a stranger's it does no harm
 
 
-def bare(error: E) -> E:
+def strip_traceback(error: E) -> E:
     """Take its traceback, and that of what led to it, from an exception that is to be raised elsewhere.
 
     The frames in which an answer is read have what was said in their locals, and there are tools that put the locals of

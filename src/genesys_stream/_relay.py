@@ -16,7 +16,7 @@ from ._core.relaying.relay import GIVE_UP_AFTER, MAX_BACKLOG_BYTES, Desk
 from ._sync.relay import Relay
 from ._values import Batch, CompletionChunk, RelayReport
 from ._values._checks import check_hook, check_kind, check_seconds, check_whole
-from ._wire import kind
+from ._wire import type_name
 
 DEFAULT_RETRY = Retry(attempts=8)
 
@@ -113,10 +113,10 @@ def relay(
     is_async = hasattr(source, "__aiter__")
     if not is_async and (isinstance(source, (str, bytes, type)) or not hasattr(source, "__iter__")):
         raise _errors.InvalidArgument(
-            "source", f"must be an (async) iterable of chunks or of strings, not {kind(source)}"
+            "source", f"must be an (async) iterable of chunks or of strings, not {type_name(source)}"
         )
     if not callable(sink):
-        raise _errors.InvalidArgument("sink", f"must be callable with a Batch, not {kind(sink)}")
+        raise _errors.InvalidArgument("sink", f"must be callable with a Batch, not {type_name(sink)}")
     if not is_async and (inspect.iscoroutinefunction(sink) or inspect.iscoroutinefunction(type(sink).__call__)):
         raise _errors.InvalidArgument(
             "sink", "must not be async where the source is not; hand both over async, or neither"

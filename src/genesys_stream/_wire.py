@@ -35,7 +35,7 @@ RECEIVED = "genesys_stream.received"
 _NULL = type(None)
 
 
-class NotTheShape(ValueError):
+class StructureError(ValueError):
     """A JSON value that is not of the shape its class asks for; the message begins with the field's path."""
 
     def __init__(self, problems: list[str]) -> None:
@@ -110,7 +110,7 @@ def _sequence_reader(cls: Any, converter: Converter) -> Callable[[Any, Any], Any
 
 def _expect(cls: type, name: str, value: Any) -> Any:
     if not isinstance(value, cls):
-        msg = f"expected {name}, got {kind(value)}"
+        msg = f"expected {name}, got {type_name(value)}"
         raise TypeError(msg)
     return value
 
@@ -121,7 +121,7 @@ def _exactly(*kinds: type) -> Callable[[Any, Any], Any]:
 
     def read(value: Any, _: Any) -> Any:
         if not isinstance(value, kinds) or (isinstance(value, bool) and not takes_bool):
-            msg = f"expected {names}, got {kind(value)}"
+            msg = f"expected {names}, got {type_name(value)}"
             raise TypeError(msg)
         return value
 
@@ -183,14 +183,14 @@ def structure(value: Any, cls: type[T]) -> T:
     """Read parsed JSON into `cls`.
 
     Raises:
-        NotTheShape: With one line per problem, each naming the field's path.
+        StructureError: With one line per problem, each naming the field's path.
     """
     try:
         return _converter.structure(value, cls)
     except BaseValidationError as error:
-        raise NotTheShape([_as_path(line) for line in transform_error(error, format_exception=_reason)]) from None
+        raise StructureError([_as_path(line) for line in transform_error(error, format_exception=_reason)]) from None
     except Exception as error:  # noqa: BLE001 - cattrs', or of the caller's class; inside an object it is the above
-        raise NotTheShape([_reason(error, None)]) from None
+        raise StructureError([_reason(error, None)]) from None
 
 
 def _as_path(line: str) -> str:
@@ -239,6 +239,6 @@ def join_surrogates(text: str) -> str:
 _KINDS: dict[type, str] = {_NULL: "null", dict: "an object", list: "a list"}
 
 
-def kind(value: object) -> str:
+def type_name(value: object) -> str:
     """Name a JSON or Python value's kind for an error message, never its content."""
     return _KINDS.get(type(value), type(value).__name__)

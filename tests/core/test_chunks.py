@@ -14,9 +14,9 @@ from genesys_stream._core.reading.chunks import (
     ChunkDecoder,
     completion_as_chunk,
     is_event_stream,
+    precompile,
     read_completion,
     read_event,
-    warm_up,
 )
 from genesys_stream._values import CompletionChunk, ServerSentEvent
 
@@ -482,8 +482,8 @@ class TestJson:
 
 def test_warm_up():
     """What is read so that the readers are made is a chunk as any other, or none would be made; it may be read again."""
-    warm_up.cache_clear()
-    warm_up()
-    warm_up()
+    precompile.cache_clear()
+    precompile()
+    precompile()
 
-    assert warm_up.cache_info().misses == 1
+    assert precompile.cache_info().misses == 1

@@ -10,7 +10,7 @@ from hypothesis import given
 from tests.strategies import json_values, texts
 
 from genesys_stream._values import Batch, ChunkChoice, Completion, FunctionCall, Message, ToolCall, Usage
-from genesys_stream._wire import NotTheShape, dumps, join_surrogates, kind, structure, unstructure
+from genesys_stream._wire import StructureError, dumps, join_surrogates, structure, type_name, unstructure
 
 
 @attrs.frozen
@@ -68,7 +68,7 @@ class TestNouns:
     @pytest.mark.parametrize("value", [5, True, {"text": "a"}])
     def test_content_that_is_neither(self, value):
         """Content that is neither text nor a list of parts is refused."""
-        with pytest.raises(NotTheShape, match=r"^content: expected text or a list of parts"):
+        with pytest.raises(StructureError, match=r"^content: expected text or a list of parts"):
             structure({"content": value}, Message)
 
     def test_what_only_describes(self):
@@ -90,7 +90,7 @@ class TestNouns:
             "finish_reason": ["secret"],
         }
 
-        with pytest.raises(NotTheShape) as caught:
+        with pytest.raises(StructureError) as caught:
             structure(wrong, ChunkChoice)
 
         assert {
@@ -103,14 +103,14 @@ class TestNouns:
     @pytest.mark.parametrize("value", [None, [], "x", 5])
     def test_not_an_object(self, value):
         """A noun is read from an object only."""
-        with pytest.raises(NotTheShape, match="expected an object, got"):
+        with pytest.raises(StructureError, match="expected an object, got"):
             structure(value, Usage)
 
     @given(json_values)
     def test_any_json(self, value):
-        """NotTheShape is the only way out."""
+        """StructureError is the only way out."""
         for cls in (ChunkChoice, Message, Usage, ToolCall, tuple[ChunkChoice, ...], str, int):
-            with suppress(NotTheShape):
+            with suppress(StructureError):
                 structure(value, cls)
 
 
@@ -136,7 +136,7 @@ class TestCallersClasses:
     )
     def test_strictly(self, value, problem):
         """Nothing is converted, guessed or left out in the caller's classes."""
-        with pytest.raises(NotTheShape) as caught:
+        with pytest.raises(StructureError) as caught:
             structure(value, Trip)
 
         assert [problem] == caught.value.problems
@@ -170,7 +170,7 @@ class TestCallersClasses:
     )
     def test_each_field_is_named(self, value, problem):
         """The field is named whatever its type is, even if it is one that nothing can be read into."""
-        with pytest.raises(NotTheShape) as caught:
+        with pytest.raises(StructureError) as caught:
             structure({"either": 1, **value}, Event)
 
         assert [problem] == caught.value.problems
@@ -181,8 +181,8 @@ class TestCallersClasses:
 
     @pytest.mark.parametrize("cls", [Odd, dict[str, int], "City", 5])
     def test_whatever_the_class(self, cls):
-        """NotTheShape is the only way out, also for a class that will not do and a value at the top."""
-        with pytest.raises(NotTheShape):
+        """StructureError is the only way out, also for a class that will not do and a value at the top."""
+        with pytest.raises(StructureError):
             structure([1], cls)
 
 
@@ -249,7 +249,7 @@ class TestJoinSurrogates:
 )
 def test_kind(value, name):
     """A kind is named as JSON calls it, without the value."""
-    assert name == kind(value)
+    assert name == type_name(value)
 
 
 def test_a_whole_completion():
@@ -286,7 +286,7 @@ class _Basket:
 )
 def test_a_value_of_another_shape_is_refused_by_name(value: object, problem: str) -> None:
     """Text is no list, a list is no object, and the error says where."""
-    with pytest.raises(NotTheShape) as caught:
+    with pytest.raises(StructureError) as caught:
         structure(value, _Basket)
 
     assert str(caught.value) == problem

@@ -17,14 +17,14 @@ def shown(value: object) -> str:
     if isinstance(value, str) and len(value) <= _SHORT:
         return repr(value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return _wire.kind(value)
+        return _wire.type_name(value)
     return str(value) if isinstance(value, float) or value.bit_length() < 128 else "a number of many digits"
 
 
 def check_seconds(argument: str, value: object, *, endless: bool = False) -> None:
     """Refuse what is not a number of seconds; only where it is `endless` may it be beyond all clocks."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise _errors.InvalidArgument(argument, f"must be a number of seconds, not {_wire.kind(value)}")
+        raise _errors.InvalidArgument(argument, f"must be a number of seconds, not {_wire.type_name(value)}")
     if not value >= 0:
         raise _errors.InvalidArgument(argument, f"must be a number of seconds from 0, not {shown(value)}")
     if value > LONGEST and not endless:
@@ -41,10 +41,10 @@ def check_kind(argument: str, value: object, cls: type[Any], *, optional: bool =
     """Refuse what is not of a class, nor None where it is `optional`."""
     if not isinstance(value, cls) and not (optional and value is None):
         wanted = f"{cls.__name__} or None" if optional else cls.__name__
-        raise _errors.InvalidArgument(argument, f"must be {wanted}, not {_wire.kind(value)}")
+        raise _errors.InvalidArgument(argument, f"must be {wanted}, not {_wire.type_name(value)}")
 
 
 def check_hook(argument: str, value: object) -> None:
     """Refuse what can be called by nobody; None is no hook."""
     if value is not None and not callable(value):
-        raise _errors.InvalidArgument(argument, f"must be a callable, not {_wire.kind(value)}")
+        raise _errors.InvalidArgument(argument, f"must be a callable, not {_wire.type_name(value)}")

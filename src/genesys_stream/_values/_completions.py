@@ -29,7 +29,7 @@ def _text_of(content: object) -> str | None:
     if isinstance(content, list):
         parts = [part.get("text") if isinstance(part, Mapping) else part for part in content]
         return "".join(part for part in parts if isinstance(part, str))
-    msg = f"expected text or a list of parts, got {_wire.kind(content)}"
+    msg = f"expected text or a list of parts, got {_wire.type_name(content)}"
     raise TypeError(msg)
 
 
@@ -37,7 +37,7 @@ def _text(**kwargs: Any) -> Any:
     return field(default=None, repr=_size, metadata={_wire.READ: _text_of}, **kwargs)
 
 
-def share_of(choice: Any) -> Any:
+def normalise_choice(choice: Any) -> Any:
     """Read a choice that has a whole message, as some gateways send one in a single event, as one with a delta.
 
     In a whole message the place is the index of a tool call; gateways have been seen to give all of them the same one.
@@ -63,7 +63,7 @@ def with_numbered_calls(message: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _check_object(_: object, attribute: Any, value: object) -> None:
     if type(value) is not dict and not isinstance(value, Mapping):
-        raise _errors.InvalidArgument(attribute.name, f"must be a JSON object, not {_wire.kind(value)}")
+        raise _errors.InvalidArgument(attribute.name, f"must be a JSON object, not {_wire.type_name(value)}")
 
 
 def _extra() -> Any:
@@ -246,7 +246,7 @@ class CompletionChunk:
             for choice in self.raw["choices"]:
                 if not choice.get("index"):
                     delta = choice.get("delta")
-                    content = (share_of(choice)["delta"] if delta is None else delta)["content"]
+                    content = (normalise_choice(choice)["delta"] if delta is None else delta)["content"]
                     return content if isinstance(content, str) else _text_of(content) or ""
         except (KeyError, TypeError, AttributeError):
             pass
@@ -259,19 +259,19 @@ class CompletionChunk:
         Raises:
             MalformedEvent: The object does not have the shape of a chunk.
         """
-        if self._shares is None:
+        if self._choices_json is None:
             return ()
         try:
-            return _wire.structure(self._shares, tuple[ChunkChoice, ...])
-        except _wire.NotTheShape as error:
+            return _wire.structure(self._choices_json, tuple[ChunkChoice, ...])
+        except _wire.StructureError as error:
             msg = f"a chunk's choices are not what they should be: {error}"
             raise _errors.MalformedEvent(msg, data=self._as_text()) from None
 
     @cached_property
-    def _shares(self) -> Any:
+    def _choices_json(self) -> Any:
         """The choices as JSON, each with its delta."""
         choices = self.raw.get("choices")
-        return [share_of(choice) for choice in choices] if isinstance(choices, list) else choices
+        return [normalise_choice(choice) for choice in choices] if isinstance(choices, list) else choices
 
     @cached_property
     def usage(self) -> Usage | None:
@@ -432,6 +432,6 @@ def parse(text: str, cls: type[T]) -> T:
         raise _errors.ParseError(msg, text=text) from None
     try:
         return _wire.structure(value, cls)
-    except _wire.NotTheShape as error:
+    except _wire.StructureError as error:
         msg = f"the text is not a {getattr(cls, '__name__', cls)}: {error}"
         raise _errors.ParseError(msg, fields=tuple(error.problems), text=text) from None

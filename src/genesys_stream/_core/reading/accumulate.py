@@ -27,7 +27,7 @@ from ..._values import (
 )
 from ..._values._checks import check_kind, shown
 from ..._values._completions import DESCRIBING, is_of
-from ..._wire import join_surrogates, kind
+from ..._wire import join_surrogates, type_name
 
 # Of these the first one that says something counts: content filters and keep-alives send empty ones.
 _FIRST = DESCRIBING
@@ -40,7 +40,7 @@ _CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
 _SAID_ONCE = frozenset({"id", "type", "name"})
 
 
-class _Pieces(list[str]):
+class _TextParts(list[str]):
     """Text as it came, joined when it is asked for.
 
     The pieces stay as they are until then, because a surrogate pair may be cut between two of them.
@@ -55,7 +55,7 @@ class _Pieces(list[str]):
         return join_surrogates(self[0])
 
 
-class _Parts(dict[str, Any]):
+class _ObjectParts(dict[str, Any]):
     """An object whose texts come in pieces."""
 
 
@@ -66,7 +66,7 @@ class _Call:
     id: str = ""
     type: str = ""
     name: str = ""
-    arguments: _Pieces = Factory(_Pieces)
+    arguments: _TextParts = Factory(_TextParts)
     extra: dict[str, Any] = Factory(dict)
     function_extra: dict[str, Any] = Factory(dict)
 
@@ -91,9 +91,9 @@ class _Choice:
     """A choice so far."""
 
     role: str = ""
-    content: _Pieces = Factory(_Pieces)
-    refusal: _Pieces = Factory(_Pieces)
-    reasoning_content: _Pieces = Factory(_Pieces)
+    content: _TextParts = Factory(_TextParts)
+    refusal: _TextParts = Factory(_TextParts)
+    reasoning_content: _TextParts = Factory(_TextParts)
     calls: dict[int, _Call] = Factory(dict)
     message_extra: dict[str, Any] = Factory(dict)
     finish_reason: str | None = None
@@ -120,8 +120,8 @@ class _Choice:
                 _put(self.message_extra, name, value)
                 continue
             parts = self.message_extra.get(name)
-            if not isinstance(parts, _Parts):
-                parts = self.message_extra[name] = _Parts()
+            if not isinstance(parts, _ObjectParts):
+                parts = self.message_extra[name] = _ObjectParts()
             for key, part in value.items():
                 if key in _SAID_ONCE:
                     parts[key] = parts.get(key) or part
@@ -176,7 +176,7 @@ class CompletionAccumulator:
 
     def __init__(self, n: int = 1) -> None:
         if isinstance(n, bool) or not isinstance(n, int):
-            raise InvalidArgument("n", f"must be a number of choices, not {kind(n)}")
+            raise InvalidArgument("n", f"must be a number of choices, not {type_name(n)}")
         if n < 1:
             raise InvalidArgument("n", f"must be at least 1, not {shown(n)}")
         self.finished = False
@@ -230,7 +230,7 @@ class CompletionAccumulator:
                 and len(choice) == 2 + ("finish_reason" in choice) + ("logprobs" in choice)
                 and raw.get("usage") is None
                 and (known := self._choices.get(index)) is not None
-                and (self._settled.issuperset(raw) or self._take_strangers(raw))
+                and (self._settled.issuperset(raw) or self._keep_unknown_fields(raw))
             ):
                 known.content.append(content)
                 return content != ""
@@ -256,7 +256,7 @@ class CompletionAccumulator:
             for pieces, text in said:
                 pieces.append(text)
             _update(known.extra, choice_extra)
-        for share, origin in zip(shares, chunk._shares if shares else (), strict=True):
+        for share, origin in zip(shares, chunk._choices_json if shares else (), strict=True):
             choice = self._choices.get(share.index)
             if choice is None:
                 choice = self._choices[share.index] = _Choice()
@@ -267,9 +267,9 @@ class CompletionAccumulator:
         self.finished = not self._unfinished and len(self._choices) >= self._n
         if texts is not None:
             return any(text for _, text in texts[1])
-        return any(share.finish_reason or _says(share.delta) for share in shares)
+        return any(share.finish_reason or _has_content(share.delta) for share in shares)
 
-    def _take_strangers(self, raw: Mapping[str, Any]) -> bool:
+    def _keep_unknown_fields(self, raw: Mapping[str, Any]) -> bool:
         """Keep a chunk's unknown fields, unless there is also one to settle, in which case nothing is kept yet."""
         names = [name for name in raw if name not in self._settled]
         for name in names:
@@ -292,7 +292,9 @@ class CompletionAccumulator:
                 (first if is_of(value, cls) else extra)[name] = value
         return first, extra
 
-    def _read_texts(self, raw: Mapping[str, Any]) -> tuple[_Choice, list[tuple[_Pieces, str]], dict[str, Any]] | None:
+    def _read_texts(
+        self, raw: Mapping[str, Any]
+    ) -> tuple[_Choice, list[tuple[_TextParts, str]], dict[str, Any]] | None:
         """Read a chunk that says nothing but text, for one choice that is known.
 
         Returns:
@@ -306,7 +308,7 @@ class CompletionAccumulator:
             if type(index) is not int or ends or choice.get("logprobs") is not None:
                 return None
             known = self._choices[index]
-            said: list[tuple[_Pieces, str]] = []
+            said: list[tuple[_TextParts, str]] = []
             for name, value in choice["delta"].items():
                 if type(value) is str:
                     if name in _TEXTS:
@@ -320,7 +322,7 @@ class CompletionAccumulator:
         return known, said, {name: value for name, value in choice.items() if name not in _CHOICE}
 
 
-def _says(delta: Delta) -> bool:
+def _has_content(delta: Delta) -> bool:
     """Whether a delta says more than who speaks."""
     told = delta.content or delta.refusal or delta.reasoning_content or delta.tool_calls
     return bool(told) or any(delta.extra.values())
@@ -331,16 +333,20 @@ def _put(target: dict[str, Any], name: str, value: Any) -> None:
     said = target.get(name)
     if not isinstance(value, str):
         _update(target, {name: value})
-    elif isinstance(said, _Pieces):
+    elif isinstance(said, _TextParts):
         said.append(value)
     else:
-        target[name] = _Pieces([value])
+        target[name] = _TextParts([value])
 
 
 def _joined(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Join the texts of unknown fields."""
     return {
-        name: value.join() if isinstance(value, _Pieces) else _joined(value) if isinstance(value, _Parts) else value
+        name: value.join()
+        if isinstance(value, _TextParts)
+        else _joined(value)
+        if isinstance(value, _ObjectParts)
+        else value
         for name, value in fields.items()
     }
 

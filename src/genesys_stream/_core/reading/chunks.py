@@ -14,7 +14,7 @@ from typing import Any
 from ... import _errors
 from ..._values import Completion, CompletionChunk, ServerSentEvent
 from ..._values._completions import with_numbered_calls
-from ..._wire import NotTheShape, kind, structure
+from ..._wire import StructureError, structure, type_name
 from ..http.encoding import Inflater
 from ..http.exchange import Reply, is_error_object, stream_error
 from .sse import EventDecoder
@@ -32,7 +32,7 @@ _set_raw = vars(CompletionChunk)["raw"].__set__
 
 
 @cache
-def warm_up() -> None:
+def precompile() -> None:
     """Have the readers of a chunk's parts made, which takes milliseconds, before the first chunk comes."""
     said: dict[str, Any] = {"choices": [{"delta": {"tool_calls": [{"function": {}}]}}], "usage": {}}
     _ = CompletionChunk(said).choices, CompletionChunk(said).usage
@@ -159,7 +159,7 @@ def read_event(event: ServerSentEvent) -> CompletionChunk | None:
     if not isinstance(payload, dict):
         if event.event != "message":
             return None
-        msg = f"an event's data must be a JSON object, not {kind(payload)}"
+        msg = f"an event's data must be a JSON object, not {type_name(payload)}"
         raise _errors.MalformedEvent(msg, data=event.data)
     if "choices" not in payload or payload.get("error"):
         if is_error_object(payload):
@@ -200,7 +200,7 @@ def read_completion(body: bytes) -> Completion:
     payload = _completion_object(body)
     try:
         return structure(payload, Completion)
-    except NotTheShape as error:
+    except StructureError as error:
         msg = f"the body is not a completion: {error}"
         raise _errors.MalformedEvent(msg, data=body.decode("utf-8", "replace")) from None
 

@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 from ... import _errors
 from ..._values import Completion, Message, Timeouts
 from ..._values._checks import shown
-from ..._wire import dumps, kind, unstructure
+from ..._wire import dumps, type_name, unstructure
 from ..http.exchange import Request, checked_headers
 from ..http.retry import Conversation, Patience, Retry, ask
 from ..http.settings import Settings
@@ -132,7 +132,7 @@ def completion_call(
     if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Sequence):
         raise _errors.InvalidArgument(
             "messages",
-            f'must be a list of messages such as {{"role": "user", "content": "Hi"}}, not {kind(messages)}',
+            f'must be a list of messages such as {{"role": "user", "content": "Hi"}}, not {type_name(messages)}',
         )
     if not messages:
         raise _errors.InvalidArgument("messages", "must hold at least one message")
@@ -140,7 +140,7 @@ def completion_call(
     if extra_body is None:
         extra_body = {}
     if not isinstance(extra_body, Mapping):
-        raise _errors.InvalidArgument("extra_body", f"must be a mapping, not {kind(extra_body)}")
+        raise _errors.InvalidArgument("extra_body", f"must be a mapping, not {type_name(extra_body)}")
     chosen = {name: wanted[name] for name in wanted if name in _OPTIONS and wanted[name] is not None}
     try:
         body: dict[str, Any] = {
@@ -174,12 +174,16 @@ def completion_call(
 def _message(index: int, message: object) -> dict[str, Any]:
     plain = unstructure(message)
     if not isinstance(plain, dict):
-        raise _errors.InvalidArgument(f"messages[{index}]", f"must be a mapping or a Message, not {kind(message)}")
+        raise _errors.InvalidArgument(f"messages[{index}]", f"must be a mapping or a Message, not {type_name(message)}")
     if not isinstance(plain.get("role"), str):
-        raise _errors.InvalidArgument(f"messages[{index}]['role']", f"must be a string, not {kind(plain.get('role'))}")
+        raise _errors.InvalidArgument(
+            f"messages[{index}]['role']", f"must be a string, not {type_name(plain.get('role'))}"
+        )
     content = plain.get("content")
     if isinstance(content, (int, float)):
-        raise _errors.InvalidArgument(f"messages[{index}]['content']", f"must be text or parts, not {kind(content)}")
+        raise _errors.InvalidArgument(
+            f"messages[{index}]['content']", f"must be text or parts, not {type_name(content)}"
+        )
     return plain
 
 
@@ -187,7 +191,7 @@ def _option(name: str, value: object) -> Any:
     plain, kinds = unstructure(value), _OPTIONS[name]
     if not isinstance(plain, kinds) or (isinstance(plain, bool) and bool not in kinds):
         wanted = " or ".join(_WORDS[one] for one in kinds if one is not int or float not in kinds)
-        raise _errors.InvalidArgument(name, f"must be {wanted}, not {kind(value)}")
+        raise _errors.InvalidArgument(name, f"must be {wanted}, not {type_name(value)}")
     return plain
 
 
@@ -200,7 +204,7 @@ def _is_json(value: object) -> bool:
 
 
 def _shown(value: object) -> str:
-    return "an empty one" if value == "" else kind(value)
+    return "an empty one" if value == "" else type_name(value)
 
 
 def complete(call: Call, *, reauthorise: bool) -> Conversation[Completion]:

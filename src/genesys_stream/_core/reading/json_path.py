@@ -7,7 +7,7 @@ import re
 
 from ..._errors import InvalidArgument
 from ..._values._checks import shown
-from ..._wire import kind
+from ..._wire import type_name
 
 _SEGMENT = re.compile(r"""\.?([^.\[\]"']+)|\[([0-9]{1,9})\]|\[("(?:[^"\\]|\\.)*")\]""")
 
@@ -25,7 +25,7 @@ def parse_path(path: object) -> tuple[str | int, ...]:
         InvalidArgument: It is not such a path.
     """
     if not isinstance(path, str):
-        raise InvalidArgument("path", f"must be a string, got {kind(path)}")
+        raise InvalidArgument("path", f"must be a string, got {type_name(path)}")
     at = 1 if path[:1] == "$" and path[1:2] in {"", ".", "["} else 0
     segments: list[str | int] = []
     while at < len(path):

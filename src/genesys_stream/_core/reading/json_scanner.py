@@ -22,7 +22,7 @@ from typing import Literal, NamedTuple, TypeAlias
 from ..._errors import InvalidArgument
 from ..._values import Artifact
 from ..._values._checks import shown
-from ..._wire import kind
+from ..._wire import type_name
 from ..relaying.text import prefix_length, utf8_size
 from .json_path import decoded, parse_path, spelled
 from .surrogates import SurrogateJoiner
@@ -150,7 +150,7 @@ class ArtifactScanner:
             InvalidArgument: The text is not a string.
         """
         if not isinstance(text, str):
-            raise InvalidArgument("text", f"must be a string, not {kind(text)}")
+            raise InvalidArgument("text", f"must be a string, not {type_name(text)}")
         return [found.artifact for found in self.scan(text)]
 
     def close(self) -> list[Artifact]:

@@ -16,7 +16,7 @@ from typing import Any
 from ..._errors import EventTooLarge, InvalidArgument, StreamStateError
 from ..._values import ServerSentEvent
 from ..._values._checks import shown
-from ..._wire import kind
+from ..._wire import type_name
 
 _BOM = b"\xef\xbb\xbf"
 _COLON = 0x3A  # the first byte of a comment
@@ -68,7 +68,7 @@ class EventDecoder:
 
     def __init__(self, *, max_event_bytes: int = 16 * 2**20) -> None:
         if isinstance(max_event_bytes, bool) or not isinstance(max_event_bytes, int):
-            raise InvalidArgument("max_event_bytes", f"must be a number of bytes, not {kind(max_event_bytes)}")
+            raise InvalidArgument("max_event_bytes", f"must be a number of bytes, not {type_name(max_event_bytes)}")
         if max_event_bytes < 1:
             raise InvalidArgument("max_event_bytes", f"must be at least 1, not {shown(max_event_bytes)}")
         self._limit = max_event_bytes
@@ -120,7 +120,7 @@ class EventDecoder:
         """
         if type(data) is not bytes:
             if not isinstance(data, (bytes, bytearray, memoryview)):
-                raise InvalidArgument("data", f"must be bytes, not {kind(data)}")
+                raise InvalidArgument("data", f"must be bytes, not {type_name(data)}")
             data = bytes(data)
         if len(data) > _STRIDE:
             return self._in_strides(data)

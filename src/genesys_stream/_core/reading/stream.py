@@ -1,6 +1,6 @@
 """A streamed completion being read, over as many connections as it takes to begin.
 
-`Reading` is told what arrives and when, and says what it wants next:
+`StreamState` is told what arrives and when, and says what it wants next:
 
     OPEN    a connection: drive `opening()`, then tell `opened()` what came of it
     READ    bytes: tell `receive()`, `ended()` or `lost()`; or `expire()` when `due` has passed
@@ -47,8 +47,8 @@ def _endless(seconds: float | None) -> float:
 _Clock: TypeAlias = tuple[float, float, type[_errors.TimeoutExpired], str]
 
 
-class Want(Enum):
-    """What a `Reading` needs to go on."""
+class Action(Enum):
+    """What a `StreamState` needs to go on."""
 
     OPEN = "open"
     READ = "read"
@@ -56,10 +56,10 @@ class Want(Enum):
     NOTHING = "nothing"
 
 
-_OPEN, _READ = Want.OPEN, Want.READ  # an enum's members take their time to be found
+_OPEN, _READ = Action.OPEN, Action.READ  # an enum's members take their time to be found
 
 
-class Reading:
+class StreamState:
     """Reads one streamed completion, over as many connections as it takes to begin.
 
     Attributes:
@@ -69,7 +69,7 @@ class Reading:
     """
 
     def __init__(self, call: Call, *, reauthorise: bool, now: float) -> None:
-        self.want = _OPEN
+        self.next_action = _OPEN
         self.committed = False
         self.failure: GenesysStreamError | None = None
         self._call = call
@@ -130,12 +130,12 @@ class Reading:
     @property
     def flows(self) -> bool:
         """Whether the answer is being said, so that `due` cannot become sooner while that stays so."""
-        return self.committed and self.want is _READ and not self._accumulator.finished
+        return self.committed and self.next_action is _READ and not self._accumulator.finished
 
     def _clocks(self) -> list[_Clock]:
         """The clocks that are running, as (when it runs out, what it was set to, its error, what did not happen)."""
         running: list[_Clock] = []
-        if self.want is not _OPEN and self.want is not _READ:
+        if self.next_action is not _OPEN and self.next_action is not _READ:
             return running
         set_to = self._timeouts
         if self._accumulator.finished:
@@ -182,7 +182,7 @@ class Reading:
         """Take note of the reply that `opening()` returned."""
         self._last_byte = now
         self._decoder = ChunkDecoder(reply, max_event_bytes=self._call.settings.max_event_bytes)
-        self.want = _READ
+        self.next_action = _READ
 
     def refused(self, error: GenesysStreamError) -> None:
         """Take note of the error that `opening()` raised."""
@@ -191,36 +191,36 @@ class Reading:
     def receive(self, data: bytes, now: float) -> Sequence[CompletionChunk]:
         """Take bytes of the body; returns the chunks that may be handed out."""
         decoder = self._decoder
-        if decoder is None or self.want is not _READ:
+        if decoder is None or self.next_action is not _READ:
             return ()
         self._last_byte = now
         chunks = self._accept(decoder, decoder.feed(data), now)
-        if decoder.done and self.want is _READ:
+        if decoder.done and self.next_action is _READ:
             chunks = [*self._release(), *chunks]
-            self.want = Want.DRAIN
+            self.next_action = Action.DRAIN
         return chunks
 
     def ended(self, now: float) -> Sequence[CompletionChunk]:
         """Take note of the body's end; returns the chunks that may be handed out."""
-        if self.want is Want.DRAIN:
-            self.want = Want.NOTHING
+        if self.next_action is Action.DRAIN:
+            self.next_action = Action.NOTHING
         decoder = self._decoder
-        if decoder is None or self.want is not _READ:
+        if decoder is None or self.next_action is not _READ:
             return ()
         chunks = self._accept(decoder, decoder.close(), now)
-        if self.want is _READ:
+        if self.next_action is _READ:
             if self.complete:
                 chunks = [*self._release(), *chunks]
-                self.want = Want.NOTHING
+                self.next_action = Action.NOTHING
             else:
                 self._fail(truncated(self.completion))
         return chunks
 
     def lost(self, error: NetworkError, now: float) -> Sequence[CompletionChunk]:
         """Take note of a connection that broke, or a clock that ran out; returns the chunks that may be handed out."""
-        if self.want is _OPEN:
+        if self.next_action is _OPEN:
             self._end(error)
-        elif self.want is _READ and not self.complete:
+        elif self.next_action is _READ and not self.complete:
             self._fail(error)
         else:
             return self.ended(now)
@@ -276,11 +276,11 @@ class Reading:
         self._accumulator = CompletionAccumulator(self._call.choices)
         self._decoder = None
         self._last_byte = None
-        self.want = _OPEN
+        self.next_action = _OPEN
 
     def _end(self, error: GenesysStreamError) -> None:
         if error.partial is None:
             error.partial = self.completion
-        self.failure = _errors.bare(error)
+        self.failure = _errors.strip_traceback(error)
         self._held.clear()
-        self.want = Want.NOTHING
+        self.next_action = Action.NOTHING

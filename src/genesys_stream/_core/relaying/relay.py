@@ -25,7 +25,7 @@ from attrs import evolve
 from ... import _errors
 from ..._errors import GenesysStreamError
 from ..._values import Batch, Completion, CompletionChunk, Delivery, RelayReport, Undelivered
-from ..._wire import kind
+from ..._wire import type_name
 from ..http.retry import Retry
 from ..reading.accumulate import CompletionAccumulator
 from ..reading.surrogates import SurrogateJoiner
@@ -62,7 +62,7 @@ class Listener:
         """
         chunk = CompletionChunk.of_text(item) if isinstance(item, str) else item
         if not isinstance(chunk, CompletionChunk):
-            raise _errors.InvalidArgument("the stream", f"must yield CompletionChunk or str, not {kind(item)}")
+            raise _errors.InvalidArgument("the stream", f"must yield CompletionChunk or str, not {type_name(item)}")
         self._accumulator.add(chunk)
         return chunk.text
 
@@ -215,7 +215,7 @@ class Desk:
 
     def _accept(self, batches: Iterable[Batch]) -> None:
         if not isinstance(batches, Iterable):
-            raise _errors.InvalidArgument("coalescer", f"must give batches, not {kind(batches)}")
+            raise _errors.InvalidArgument("coalescer", f"must give batches, not {type_name(batches)}")
         held, taken = None, 0
         try:
             for batch in batches:

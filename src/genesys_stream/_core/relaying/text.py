@@ -26,7 +26,7 @@ from typing import Any
 
 from ..._errors import InvalidArgument
 from ..._values import Batch
-from ..._wire import kind
+from ..._wire import type_name
 from ..reading.surrogates import SurrogateJoiner
 
 # Blocks without a combining, joining or prepending character, and without emoji: between two of them there is a
@@ -150,9 +150,9 @@ class TextBuffer:
             InvalidArgument: The text is not a string, or the time not a number.
         """
         if not isinstance(text, str):
-            raise InvalidArgument("text", f"must be a string, not {kind(text)}")
+            raise InvalidArgument("text", f"must be a string, not {type_name(text)}")
         if not isinstance(now, (int, float)):
-            raise InvalidArgument("now", f"must be a number of seconds, not {kind(now)}")
+            raise InvalidArgument("now", f"must be a number of seconds, not {type_name(now)}")
         return self._append(self._joiner.feed(text), now)
 
     def end(self, now: float) -> str:

@@ -9,7 +9,7 @@ from attrs import define, field
 from ...._errors import InvalidArgument
 from ...._values import Batch
 from ...._values._checks import shown
-from ...._wire import kind
+from ...._wire import type_name
 from ._members import Cut, Member, Outbox, earliest
 from ._protocol import Coalescer
 
@@ -166,7 +166,7 @@ def switch(choose: Callable[[], str], **coalescers: Coalescer) -> Coalescer:
         InvalidArgument: If an argument is of the wrong kind, or, when it is used, if `choose` returns another name.
     """
     if not callable(choose):
-        raise InvalidArgument("choose", f"must be a callable, got {kind(choose)}")
+        raise InvalidArgument("choose", f"must be a callable, got {type_name(choose)}")
     if not coalescers:
         raise InvalidArgument("coalescers", "must be at least one")
     members = {name: _member(name, value) for name, value in coalescers.items()}

@@ -10,7 +10,7 @@ from attrs import define, field
 
 from ...._errors import InvalidArgument
 from ...._values import Batch
-from ...._wire import kind
+from ...._wire import type_name
 from ..text import TextBuffer, last_cut, prefix_length
 from ._checks import seconds, whole_characters
 
@@ -28,7 +28,7 @@ def _as_finder(find: Any) -> Finder:
         return _after(find)
     if callable(find):
         return find  # type: ignore[no-any-return]  # what it returns is checked when it returns it
-    raise InvalidArgument("find", f"must be a regular expression or a callable, got {kind(find)}")
+    raise InvalidArgument("find", f"must be a regular expression or a callable, got {type_name(find)}")
 
 
 def _after(pattern: re.Pattern[str]) -> Finder:

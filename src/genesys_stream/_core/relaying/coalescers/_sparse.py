@@ -10,7 +10,7 @@ from attrs import define, field
 from ...._errors import InvalidArgument
 from ...._values import Batch
 from ...._values._checks import shown
-from ...._wire import kind
+from ...._wire import type_name
 from ..text import TextBuffer
 from ._basic import TimeSize
 from ._checks import seconds
@@ -20,7 +20,9 @@ INTERVALS = (0.2, 0.3, 0.5, 0.8, 1.3, 2.0, 3.0)
 
 def _intervals(_: object, attribute: Any, value: object) -> None:
     if not isinstance(value, tuple) or not value:
-        raise InvalidArgument(attribute.name, f"must be a sequence of seconds, with at least one, got {kind(value)}")
+        raise InvalidArgument(
+            attribute.name, f"must be a sequence of seconds, with at least one, got {type_name(value)}"
+        )
     for interval in value:
         seconds(_, attribute, interval)
 

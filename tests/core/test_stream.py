@@ -1,4 +1,4 @@
-"""Readings in virtual time: retries before the first delta, none after it, the clocks, and what complete means."""
+"""A stream in virtual time: retries before the first delta, none after it, the deadlines, and what complete means."""
 
 import gzip
 import json
@@ -29,14 +29,14 @@ from tests.strategies import cuts
 from genesys_stream import _errors
 from genesys_stream._core.http.exchange import Reply
 from genesys_stream._core.http.retry import Retry
-from genesys_stream._core.reading.stream import Reading, Want
+from genesys_stream._core.reading.stream import Action, StreamState
 from genesys_stream._values import Timeouts
 
 at_leisure = hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
-def a_reading(now=0.0, **options):
-    return Reading(a_call(**options), reauthorise=True, now=now)
+def a_stream(now=0.0, **options):
+    return StreamState(a_call(**options), reauthorise=True, now=now)
 
 
 @define
@@ -51,7 +51,7 @@ class Body:
 
 @define
 class Played:
-    reading: Reading
+    reading: StreamState
     chunks: list
     openings: list
     now: float
@@ -69,11 +69,11 @@ class Played:
 def play(reading, *answers, now=0.0):
     """Play a shell: open what is to be opened, read what comes, and look at the clocks when they are due."""
     answers, played = deque(answers), Played(reading, [], [], now, [])
-    while reading.want is not Want.NOTHING:
-        played.states.append(reading.want)
-        if reading.want is Want.OPEN:
+    while reading.next_action is not Action.NOTHING:
+        played.states.append(reading.next_action)
+        if reading.next_action is Action.OPEN:
             body = _open(reading, answers, played)
-        elif reading.want is Want.READ:
+        elif reading.next_action is Action.READ:
             _read(reading, body, played)
         else:
             played.chunks += reading.ended(played.now)
@@ -81,7 +81,7 @@ def play(reading, *answers, now=0.0):
     assert not reading.expire(played.now + 1e9)
     assert reading.receive(HELLO, played.now) == reading.ended(played.now) == ()
     assert reading.lost(_errors.ConnectionLost("again"), played.now) == ()
-    assert reading.want is Want.NOTHING
+    assert reading.next_action is Action.NOTHING
     return played
 
 
@@ -139,10 +139,10 @@ def parsed(stream):
 class TestWhole:
     def test_hands_out_everything(self):
         """A stream is read to [DONE], its chunks as they came, and then drained."""
-        played = play(a_reading(), Body([HELLO]))
+        played = play(a_stream(), Body([HELLO]))
 
         assert raws(played) == parsed(HELLO)
-        assert played.states == [Want.OPEN, Want.READ, Want.DRAIN]
+        assert played.states == [Action.OPEN, Action.READ, Action.DRAIN]
         assert (played.text, played.failure) == ("Hello", None)
         assert played.reading.complete and played.reading.committed
         assert played.reading.completion.usage.total_tokens == 7
@@ -163,7 +163,7 @@ class TestWhole:
             reply = evolve(reply, headers={**reply.headers, "content-encoding": "gzip"})
 
         def outcome(pieces):
-            played = play(a_reading(retry=Retry(attempts=1)), Body(pieces, reply=reply))
+            played = play(a_stream(retry=Retry(attempts=1)), Body(pieces, reply=reply))
             reading = played.reading
             return raws(played), type(played.failure), str(played.failure), reading.committed, reading.completion
 
@@ -190,7 +190,7 @@ class TestWhole:
     def test_complete(self, n, parts, whole, broken):
         """Complete means [DONE], or a finish reason for each choice that was asked for, however the body ends."""
         end = _errors.ConnectionLost("reset") if broken else None
-        played = play(a_reading(n=n, retry=Retry(attempts=1)), Body(parts, end))
+        played = play(a_stream(n=n, retry=Retry(attempts=1)), Body(parts, end))
 
         assert (played.failure is None) == played.reading.complete == whole
         if not whole:
@@ -202,32 +202,32 @@ class TestWhole:
 
     def test_nothing_after_done(self):
         """What comes after [DONE] is not read, and a connection that breaks then does no harm."""
-        played = play(a_reading(), Body([delta("a") + DONE + delta("b"), INVALID], _errors.ConnectionLost("reset")))
+        played = play(a_stream(), Body([delta("a") + DONE + delta("b"), INVALID], _errors.ConnectionLost("reset")))
 
         assert (played.text, played.failure) == ("a", None)
 
     def test_drain(self):
         """A body whose meaning is complete needs no clock."""
-        reading = a_reading(timeouts=Timeouts(total=10))
+        reading = a_stream(timeouts=Timeouts(total=10))
         reading.opened(OPENED, 0.0)
         reading.receive(HELLO, 1.0)
 
-        assert (reading.want, reading.due, reading.failure) == (Want.DRAIN, None, None)
+        assert (reading.next_action, reading.due, reading.failure) == (Action.DRAIN, None, None)
         assert reading.lost(_errors.ConnectionLost("reset"), 2.0) == ()
-        assert (reading.want, reading.failure) == (Want.NOTHING, None)
+        assert (reading.next_action, reading.failure) == (Action.NOTHING, None)
 
     def test_a_chunk_that_is_none(self):
         """The chunks before one that makes no sense are handed out, those that came with it included."""
-        played = play(a_reading(), Body([delta("a"), delta("b") + event({"choices": [1]}) + delta("c")]))
+        played = play(a_stream(), Body([delta("a"), delta("b") + event({"choices": [1]}) + delta("c")]))
 
         assert (played.text, type(played.failure)) == ("ab", _errors.MalformedEvent)
 
     def test_told_too_early(self):
         """Bytes, or an end, of a connection that was not opened mean nothing."""
-        reading = a_reading()
+        reading = a_stream()
 
         assert reading.receive(HELLO, 0.0) == reading.ended(0.0) == ()
-        assert reading.want is Want.OPEN
+        assert reading.next_action is Action.OPEN
 
 
 class TestKinds:
@@ -236,7 +236,7 @@ class TestKinds:
         calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
         choice = {"message": {"content": "Hello", "tool_calls": calls}, "finish_reason": "stop"}
         body = json.dumps({"choices": [choice]}).encode()
-        played = play(a_reading(), Body([body[:9], body[9:]], reply=Reply(200, {"content-type": "application/json"})))
+        played = play(a_stream(), Body([body[:9], body[9:]], reply=Reply(200, {"content-type": "application/json"})))
         (chunk,) = played.chunks
 
         assert (chunk.text, played.failure, played.reading.complete) == ("Hello", None, True)
@@ -245,7 +245,7 @@ class TestKinds:
     def test_json_that_says_nothing(self):
         """An answer that is empty is an answer."""
         body = json.dumps({"choices": [{"message": {"content": ""}}]}).encode()
-        played = play(a_reading(), Body([body], reply=Reply(200)))
+        played = play(a_stream(), Body([body], reply=Reply(200)))
 
         assert len(played.chunks) == 1
         assert played.failure is None
@@ -255,18 +255,18 @@ class TestKinds:
         body = b'{"choices": [{"message": {"content": "Hel'
         half = Body([body], _errors.ConnectionLost("reset"), Reply(200))
 
-        assert play(a_reading(), half, Body([HELLO])).text == "Hello"
+        assert play(a_stream(), half, Body([HELLO])).text == "Hello"
 
     def test_error_with_200(self):
         """An error object with status 200 is the same exception as with its own."""
         body = b'{"error": {"code": "invalid_request", "message": "no such model"}}'
-        played = play(a_reading(), Body([body], reply=Reply(200, {"content-type": "application/json"})))
+        played = play(a_stream(), Body([body], reply=Reply(200, {"content-type": "application/json"})))
 
         assert isinstance(played.failure, _errors.BadRequest)
 
     def test_page(self):
         """A page is an error that shows how it begins, and is not asked for again."""
-        played = play(a_reading(), Body([b"<html>Sign in"], reply=Reply(200, {"content-type": "text/html"})))
+        played = play(a_stream(), Body([b"<html>Sign in"], reply=Reply(200, {"content-type": "text/html"})))
 
         assert isinstance(played.failure, _errors.UnexpectedContent)
         assert played.failure.first_bytes == b"<html>Sign in"
@@ -304,7 +304,7 @@ class TestRetry:
     def test_before_the_first_delta(self, failures, attempts):
         """What passes is tried again within the policy; chunks that say nothing are handed out once, or never."""
         retry = evolve(CLIENT.retry, attempts=attempts)
-        played = play(a_reading(retry=retry), *failures, Body([ROLE + EMPTY, HELLO]))
+        played = play(a_stream(retry=retry), *failures, Body([ROLE + EMPTY, HELLO]))
 
         if len(failures) < attempts:
             assert raws(played) == parsed(ROLE + EMPTY + HELLO)
@@ -322,7 +322,7 @@ class TestRetry:
     @given(st.lists(_passing, max_size=2), _final)
     def test_what_does_not_pass(self, failures, final):
         """What will not pass is not tried again."""
-        played = play(a_reading(), *failures, final)
+        played = play(a_stream(), *failures, final)
 
         assert played.chunks == []
         assert len(played.openings) == len(failures) + 1
@@ -340,7 +340,7 @@ class TestRetry:
     def test_after_the_first_delta(self, last, end, said, together):
         """Once something was said nothing is tried again, and all that was said comes before the failure."""
         pieces = [ROLE + said + last + DONE * bool(last)] if together else [ROLE, said, last or PING]
-        played = play(a_reading(n=2), Body(pieces, end))
+        played = play(a_stream(n=2), Body(pieces, end))
 
         assert raws(played) == parsed(ROLE + said)
         assert len(played.openings) == 1
@@ -351,7 +351,7 @@ class TestRetry:
     @pytest.mark.parametrize("quiet", [ROLE, EMPTY, USAGE, delta(content=None), event({"choices": []})])
     def test_says_nothing(self, quiet):
         """A role, an empty delta and the usage are held back, and do not commit."""
-        reading = a_reading()
+        reading = a_stream()
         reading.opened(OPENED, 0.0)
 
         assert reading.receive(quiet, 0.0) == ()
@@ -361,7 +361,7 @@ class TestRetry:
 
     def test_waits(self):
         """Waits grow, and what the service asks for comes first."""
-        played = play(a_reading(), Body([LIMITED]), Body([ROLE], gap=0.5), Body([HELLO]))
+        played = play(a_stream(), Body([LIMITED]), Body([ROLE], gap=0.5), Body([HELLO]))
 
         assert [attempt.after for _, attempt in played.openings] == [0.0, 6.0, 2.0]
         assert [at for at, _ in played.openings] == pytest.approx([0.0, 6.1, 9.1])
@@ -369,13 +369,13 @@ class TestRetry:
     def test_partial_is_of_the_last_attempt(self):
         """What an earlier attempt told is not taken for the last one's."""
         told = event({"id": "first", "choices": [{"index": 0, "delta": {"role": "tool"}}]})
-        played = play(a_reading(), Body([told]), Reply(400))
+        played = play(a_stream(), Body([told]), Reply(400))
 
         assert (played.failure.partial.id, played.failure.partial.choices) == ("", ())
 
     def test_reauthorises_once(self):
         """A refused token is replaced, and that does not count as a failure."""
-        played = play(a_reading(retry=Retry(attempts=1)), Reply(401, token="old"), Body([HELLO]))
+        played = play(a_stream(retry=Retry(attempts=1)), Reply(401, token="old"), Body([HELLO]))
 
         assert played.text == "Hello"
         assert played.openings[1][1].refused == "old"
@@ -413,7 +413,7 @@ class TestClocks:
     )
     def test_any_order(self, timeouts, script):
         """Whatever comes when, the clock that runs out first ends the stream; heartbeats feed the transport's alone."""
-        reading = a_reading(timeouts=Timeouts(**timeouts), retry=Retry(attempts=1))
+        reading = a_stream(timeouts=Timeouts(**timeouts), retry=Retry(attempts=1))
         assert reading.due == min((timeouts[name] for name in ("total", "first_token") if timeouts[name]), default=None)
         reading.opened(OPENED, 0)
         happened, now, said = [], 0, 0
@@ -425,7 +425,7 @@ class TestClocks:
                 assert reading.expire(now)
                 assert type(reading.failure) in {CLOCKS[name] for name in names}
                 assert reading.failure.seconds in {timeouts[name] for name in names}
-                assert (reading.want, reading.due) == (Want.NOTHING, None)
+                assert (reading.next_action, reading.due) == (Action.NOTHING, None)
                 assert reading.failure.partial.text == "a" * said
                 return
             assert not reading.expire(now)
@@ -443,32 +443,32 @@ class TestClocks:
     )
     def test_never_due_in_the_past(self, timeouts, script):
         """After a look at the clocks none of them is due any more, however late the look was."""
-        reading = a_reading(timeouts=Timeouts(**timeouts), retry=evolve(CLIENT.retry, attempts=100))
+        reading = a_stream(timeouts=Timeouts(**timeouts), retry=evolve(CLIENT.retry, attempts=100))
         now = 0
         for gap, what in script:
             now += gap
-            if what == "open" and reading.want is Want.OPEN:
+            if what == "open" and reading.next_action is Action.OPEN:
                 reading.opened(OPENED, now)
             elif what in {"ping", "token"}:
                 reading.receive(PING if what == "ping" else delta("a"), now)
-            elif what == "lost" and reading.want is Want.READ:
+            elif what == "lost" and reading.next_action is Action.READ:
                 reading.lost(_errors.ConnectionLost("reset"), now)
             late = reading.due is not None and reading.due <= now
             assert reading.expire(now) == late
             assert reading.due is None or reading.due > now
-            assert (reading.due is None) or reading.want in {Want.OPEN, Want.READ}
+            assert (reading.due is None) or reading.next_action in {Action.OPEN, Action.READ}
 
     def test_first_token_includes_retries(self):
         """The first token has its time from the call on, however many connections that takes."""
         slow = Body([PING] * 9, gap=1.0)
-        played = play(a_reading(timeouts=Timeouts(first_token=15.0)), slow, slow, slow)
+        played = play(a_stream(timeouts=Timeouts(first_token=15.0)), slow, slow, slow)
 
         assert isinstance(played.failure, _errors.FirstTokenTimeout)
         assert (played.now, len(played.openings)) == (15.0, 2)
 
     def test_first_token_while_waiting(self):
         """A clock may run out between two attempts."""
-        played = play(a_reading(timeouts=Timeouts(first_token=3.0)), Reply(503, {"retry-after": "50"}))
+        played = play(a_stream(timeouts=Timeouts(first_token=3.0)), Reply(503, {"retry-after": "50"}))
 
         assert isinstance(played.failure, _errors.FirstTokenTimeout)
         assert played.now == 3.0
@@ -477,21 +477,21 @@ class TestClocks:
     def test_no_time_to_wait(self, first):
         """Where a clock would run out during the wait for another attempt, the failure of the last one ends it."""
         hasty = _errors.DeadlineExceeded("no time")
-        played = play(a_reading(timeouts=Timeouts(total=200.0)), first, hasty)
+        played = play(a_stream(timeouts=Timeouts(total=200.0)), first, hasty)
 
         assert isinstance(played.failure, _errors.RateLimited)
 
     def test_silence_before_the_first_token(self):
         """A connection that falls silent before anything was said is given up for another one."""
         silent = Body([ROLE, DONE], gap=9.0)
-        played = play(a_reading(timeouts=Timeouts(transport_idle=8.0)), silent, Body([HELLO]))
+        played = play(a_stream(timeouts=Timeouts(transport_idle=8.0)), silent, Body([HELLO]))
 
         assert (played.text, len(played.openings)) == ("Hello", 2)
 
     @pytest.mark.parametrize(("timeouts", "due"), [(Timeouts(), 62.0), (Timeouts(token_idle=None, total=9), 9.0)])
     def test_every_token_winds_them(self, timeouts, due):
         """Once text comes, the next clock to run out is the one of the last token, unless the call's is sooner."""
-        reading = a_reading(timeouts=timeouts)
+        reading = a_stream(timeouts=timeouts)
         reading.opened(OPENED, 0.0)
         for now in (1.0, 2.0):
             reading.receive(delta("a"), now)
@@ -500,7 +500,7 @@ class TestClocks:
 
     def test_clocks_start_anew(self):
         """The next connection's silence is measured from its own beginning."""
-        reading = a_reading(timeouts=Timeouts(first_token=None, transport_idle=8.0))
+        reading = a_stream(timeouts=Timeouts(first_token=None, transport_idle=8.0))
         reading.opened(OPENED, 0.0)
         reading.lost(_errors.ConnectionLost("reset"), 1.0)
 
@@ -512,22 +512,22 @@ class TestClocks:
     def test_linger(self, heartbeats):
         """Once each choice has its finish reason, [DONE] and the usage are waited for, but not for long."""
         pieces = [delta("a", finish="stop"), USAGE, *[PING] * 20 * heartbeats, DONE]
-        played = play(a_reading(), Body(pieces, gap=1.0 if heartbeats else 2.1))
+        played = play(a_stream(), Body(pieces, gap=1.0 if heartbeats else 2.1))
 
         assert (played.text, played.failure) == ("a", None)
         assert played.reading.completion.usage.total_tokens == 7
-        assert Want.DRAIN not in played.states or not heartbeats
+        assert Action.DRAIN not in played.states or not heartbeats
 
     def test_linger_ends(self):
         """A stream that said everything, and then nothing, is complete."""
-        played = play(a_reading(), Body([delta("a", finish="stop")], gap=6.0))
+        played = play(a_stream(), Body([delta("a", finish="stop")], gap=6.0))
 
         assert (played.now, played.failure, played.reading.complete) == (11.0, None, True)
 
     @pytest.mark.parametrize("clock", ["total", "token_idle", "transport_idle"])
     def test_complete_in_time(self, clock):
         """A clock that runs out when all was said does no harm."""
-        played = play(a_reading(timeouts=Timeouts(**{clock: 3.0})), Body([delta("a", finish="stop")], gap=2.0))
+        played = play(a_stream(timeouts=Timeouts(**{clock: 3.0})), Body([delta("a", finish="stop")], gap=2.0))
 
         assert (played.failure, played.reading.complete) == (None, True)
 
@@ -535,7 +535,7 @@ class TestClocks:
 class TestTiming:
     def test_of_a_stream(self):
         """The timing tells the wait for the first token, and the gaps between texts."""
-        reading = a_reading(now=100.0)
+        reading = a_stream(now=100.0)
         assert (reading.timing.first_token, reading.timing.chunks, reading.timing.last_activity) == (None, 0, None)
         reading.opened(OPENED, 101.0)
         for at, piece in [
@@ -554,7 +554,7 @@ class TestTiming:
 
     def test_of_one_token(self):
         """One token has no gaps."""
-        reading = a_reading()
+        reading = a_stream()
         reading.opened(OPENED, 0.0)
         reading.receive(delta("a"), 1.0)
 
