@@ -510,19 +510,30 @@ class TestClocks:
 
     @pytest.mark.parametrize("heartbeats", [False, True])
     def test_linger(self, heartbeats):
-        """Once each choice has its finish reason, [DONE] and the usage are waited for, but not for long."""
+        """Once each choice has its finish reason, [DONE] and a usage asked for are waited for, but not for long."""
+        asked = {"stream_options": {"include_usage": True}}
         pieces = [delta("a", finish="stop"), USAGE, *[PING] * 20 * heartbeats, DONE]
-        played = play(a_stream(), Body(pieces, gap=1.0 if heartbeats else 2.1))
+        played = play(a_stream(**asked), Body(pieces, gap=1.0 if heartbeats else 2.1))
 
         assert (played.text, played.failure) == ("a", None)
         assert played.reading.completion.usage.total_tokens == 7
         assert Action.DRAIN not in played.states or not heartbeats
 
-    def test_linger_ends(self):
-        """A stream that said everything, and then nothing, is complete."""
-        played = play(a_stream(), Body([delta("a", finish="stop")], gap=6.0))
+    @pytest.mark.parametrize(
+        ("options", "end"), [({}, 6.5), ({"include_usage": False}, 6.5), ({"include_usage": True}, 11.0)]
+    )
+    def test_linger_ends(self, options, end):
+        """A stream that said everything, and then nothing, is complete; sooner where no usage can follow."""
+        played = play(a_stream(stream_options=options), Body([delta("a", finish="stop")], gap=6.0))
 
-        assert (played.now, played.failure, played.reading.complete) == (11.0, None, True)
+        assert (played.now, played.failure, played.reading.complete) == (end, None, True)
+
+    @pytest.mark.parametrize("pieces", [[DONE], [PING, DONE], [USAGE + DONE]])
+    def test_what_follows_the_finish_reason_at_once(self, pieces):
+        """[DONE] right after the finish reason is read, so that the connection can be used again."""
+        played = play(a_stream(), Body([delta("a", finish="stop"), *pieces], gap=0.2))
+
+        assert (played.failure, played.states[-1]) == (None, Action.DRAIN)
 
     @pytest.mark.parametrize("clock", ["total", "token_idle", "transport_idle"])
     def test_complete_in_time(self, clock):

@@ -102,11 +102,13 @@ class Call:
     Attributes:
         request: What is sent.
         choices: How many choices were asked for.
+        usage_wanted: Whether the usage was asked for, which follows the finish reasons in a chunk of its own.
         settings: The client's settings, with what this call changed.
     """
 
     request: Request
     choices: int
+    usage_wanted: bool
     settings: Settings
 
 
@@ -168,7 +170,10 @@ def completion_call(
         **checked_headers("extra_headers", {} if extra_headers is None else extra_headers),
     }
     request = Request("POST", settings.completions_url, headers, content, token_margin=TOKEN_MARGIN)
-    return Call(request, choices, settings.changed(timeouts=wanted.get("timeouts"), retry=wanted.get("retry")))
+    stream_options = body.get("stream_options")
+    usage_wanted = isinstance(stream_options, Mapping) and stream_options.get("include_usage") is True
+    changed = settings.changed(timeouts=wanted.get("timeouts"), retry=wanted.get("retry"))
+    return Call(request, choices, usage_wanted, changed)
 
 
 def _message(index: int, message: object) -> dict[str, Any]:
