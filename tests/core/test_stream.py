@@ -9,20 +9,25 @@ import pytest
 from attrs import define, evolve
 from hypothesis import HealthCheck, given, settings as hypothesis_settings, strategies as st
 from tests.core.samples import (
+    ANTHROPIC,
     CLIENT,
+    COHERE,
     DONE,
     EMPTY,
+    GEMINI,
     HELLO,
     INVALID,
     LIMITED,
     MALFORMED,
     OPENED,
     PING,
+    RESPONSES,
     ROLE,
     USAGE,
     a_call,
     delta,
     event,
+    typed,
 )
 from tests.strategies import cuts
 
@@ -273,6 +278,97 @@ class TestKinds:
         assert len(played.openings) == 1
 
 
+class TestOtherFormats:
+    @pytest.mark.parametrize(
+        ("body", "name", "types"),
+        [
+            (ANTHROPIC, "Anthropic's Messages API", "message_start"),
+            (RESPONSES, "OpenAI's Responses API", "response.created"),
+            (COHERE, "Cohere's Chat API", "message-start"),
+            (event({"event_type": "stream-start", "generation_id": "1"}), "Cohere's Chat API", "stream-start"),
+        ],
+    )
+    @pytest.mark.parametrize("cut", [10**6, 1])
+    def test_known(self, body, name, types, cut):
+        """A stream of another format is asked for once; the error names the events, the format and what to do."""
+        pieces = [body[at : at + cut] for at in range(0, len(body), cut)]
+        played = play(a_stream(), Body([PING, *pieces]), Body([HELLO]))
+
+        assert type(played.failure) is _errors.ProtocolError
+        assert not played.failure.retryable
+        assert len(played.openings) == 1
+        assert str(played.failure).endswith(
+            f"{types}; this is the format of {name}; set completions_path to a path that speaks OpenAI's chat completions"
+        )
+
+    @pytest.mark.parametrize("end", [b"", DONE])
+    def test_unknown(self, end):
+        """Of a stream of any other format the types of the events are named, or their keys, once it has ended."""
+        body = typed("token", text="a") + typed("token", text="b") + event({"type": "end"}) + GEMINI
+        played = play(a_stream(), Body([body + end]), Body([HELLO]))
+
+        assert type(played.failure) is _errors.ProtocolError
+        assert str(played.failure).endswith(": token, end, an object with candidates, usageMetadata, modelVersion")
+        assert (len(played.openings), played.text) == (1, "")
+
+    @pytest.mark.parametrize("other", [ANTHROPIC, RESPONSES, GEMINI, typed("status", state="queued")])
+    @pytest.mark.parametrize("together", [False, True])
+    def test_beside_chunks(self, other, together):
+        """Events of other types do no harm where chunks come, too."""
+        pieces = [ROLE, other, delta("a") + other, delta(finish="stop"), other, DONE]
+        played = play(a_stream(), Body([b"".join(pieces)] if together else pieces))
+
+        assert (played.text, played.failure) == ("a", None)
+
+    def test_before_chunks(self):
+        """Nor does an event of a type of its own before the first chunk."""
+        played = play(a_stream(), Body([typed("status", state="queued"), HELLO]))
+
+        assert (played.text, played.failure) == ("Hello", None)
+
+    @pytest.mark.parametrize(
+        "event_",
+        [
+            typed("ping"),
+            typed("heartbeat", at=1),
+            event({"type": "keep-alive"}),
+            b"event: keepalive\ndata: {}\n\n",
+            b"event: status\ndata: queued\n\n",
+            event({}),
+            event({"id": "1", "object": "chat.completion.chunk", "usage": None}),
+        ],
+    )
+    def test_heartbeats(self, event_):
+        """Heartbeats, and metadata without choices, are no other format: what ends after them is retried."""
+        played = play(a_stream(), Body([event_]), Body([event_, HELLO]))
+
+        assert (played.text, played.failure, len(played.openings)) == ("Hello", None, 2)
+
+    def test_many_types(self):
+        """Not more than a few types are named."""
+        played = play(a_stream(), Body([b"".join(typed(f"type-{number}") for number in range(100))]))
+
+        assert str(played.failure).endswith("type-6, type-7")
+
+    def test_a_broken_connection(self):
+        """A connection that breaks before it is known what comes is retried."""
+        reset = _errors.ConnectionLost("reset")
+        played = play(a_stream(), Body([typed("status", state="queued")], reset), Body([HELLO]))
+
+        assert (played.text, len(played.openings)) == ("Hello", 2)
+
+
+class TestRepetition:
+    def test_a_message_that_repeats_the_stream(self):
+        """A whole message at the end that repeats what was streamed is handed out without it."""
+        whole = {"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}
+        played = play(a_stream(), Body([ROLE + delta("Hel"), delta("lo") + event({"choices": [whole]}), DONE]))
+
+        assert played.text == played.reading.completion.text == "Hello"
+        assert [chunk.finish_reason for chunk in played.chunks] == [None, None, None, "stop"]
+        assert played.reading.completion.finish_reason == "stop"
+
+
 # What may go wrong with an attempt, and how it is told.
 _passing = st.one_of(
     st.sampled_from([Reply(429), Reply(502), Reply(503, {"retry-after": "7"}), Reply(504)]),
@@ -354,7 +450,7 @@ class TestRetry:
         reading = a_stream()
         reading.opened(OPENED, 0.0)
 
-        assert reading.receive(quiet, 0.0) == ()
+        assert list(reading.receive(quiet, 0.0)) == []
         assert not reading.committed
         assert [chunk.raw for chunk in reading.receive(delta("a"), 0.0)] == parsed(quiet + delta("a"))
         assert reading.committed

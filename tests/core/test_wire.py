@@ -10,7 +10,7 @@ from hypothesis import given
 from tests.strategies import json_values, texts
 
 from genesys_stream._values import Batch, ChunkChoice, Completion, FunctionCall, Message, ToolCall, Usage
-from genesys_stream._wire import StructureError, dumps, join_surrogates, structure, type_name, unstructure
+from genesys_stream._wire import StructureError, dumps, join_surrogates, json_type, structure, type_name, unstructure
 
 
 @attrs.frozen
@@ -245,11 +245,18 @@ class TestJoinSurrogates:
 
 
 @pytest.mark.parametrize(
-    ("value", "name"), [(None, "null"), ({}, "an object"), ([], "a list"), ("secret", "str"), (Batch("b"), "Batch")]
+    ("value", "json", "python"),
+    [
+        (None, "null", "None"),
+        ({}, "an object", "dict"),
+        ([], "a list", "list"),
+        ("secret", "str", "str"),
+        (Batch("b"), "Batch", "Batch"),
+    ],
 )
-def test_kind(value, name):
-    """A kind is named as JSON calls it, without the value."""
-    assert name == type_name(value)
+def test_types(value, json, python):
+    """A type is named as JSON or as Python calls it, without the value."""
+    assert (json_type(value), type_name(value)) == (json, python)
 
 
 def test_a_whole_completion():

@@ -1,4 +1,4 @@
-"""A completion as a conversation: what may be asked for, the request, and a whole answer."""
+"""The request for a completion: its options, its body, and a whole answer."""
 
 from __future__ import annotations
 
@@ -17,21 +17,24 @@ from ..http.retry import Conversation, Patience, Retry, ask
 from ..http.settings import Settings
 from .accumulate import CompletionAccumulator
 from .chunks import ChunkDecoder, is_event_stream, read_completion, truncated
+from .json_schema import response_format
 
 TOKEN_MARGIN = 300.0
 """For how many seconds the token that opens a stream must still be good."""
 
 
 class CompletionOptions(TypedDict, total=False):
-    """What a completion may be asked for with, beside the model and the messages.
+    """The options of a completion, beside the model and the messages.
 
-    The names are the ones of the OpenAI format; None leaves one out.
+    The names are those of OpenAI's format; an option that is None is not sent.
 
     Attributes:
+        response_format: What the service takes, as a mapping; or a class that the text will be parsed into (attrs, a
+            dataclass or a pydantic model), of which the JSON schema is sent.
         extra_body: Fields of the request that have no name here.
         extra_headers: Headers for this call alone.
-        timeouts: The clocks of this call, in place of the client's.
-        retry: The patience of this call, in place of the client's.
+        timeouts: The timeouts of this call, in place of the client's.
+        retry: The retry policy of this call, in place of the client's.
     """
 
     temperature: float | None
@@ -43,7 +46,7 @@ class CompletionOptions(TypedDict, total=False):
     tools: Sequence[Mapping[str, Any]] | None
     tool_choice: str | Mapping[str, Any] | None
     parallel_tool_calls: bool | None
-    response_format: Mapping[str, Any] | None
+    response_format: Mapping[str, Any] | type[Any] | None
     seed: int | None
     stream_options: Mapping[str, Any] | None
     frequency_penalty: float | None
@@ -62,7 +65,7 @@ class CompletionOptions(TypedDict, total=False):
 
 _OF_THE_CALL = ("extra_body", "extra_headers", "timeouts", "retry")
 
-# What an option is in JSON; how far its numbers go, and what its objects hold, is for the service to say.
+# The types of an option; the range of its numbers, and what its objects hold, is for the service to check.
 _OPTIONS: dict[str, tuple[type, ...]] = {
     "temperature": (int, float),
     "top_p": (int, float),
@@ -97,13 +100,13 @@ _WORDS = {
 
 @frozen
 class Call:
-    """One call for a completion, ready to be made.
+    """A call for a completion, ready to be made.
 
     Attributes:
         request: What is sent.
         choices: How many choices were asked for.
         usage_wanted: Whether the usage was asked for, which follows the finish reasons in a chunk of its own.
-        settings: The client's settings, with what this call changed.
+        settings: The client's settings, with those of this call in their place.
     """
 
     request: Request
@@ -120,10 +123,10 @@ def completion_call(
     stream: bool,
     options: CompletionOptions,
 ) -> Call:
-    """Make ready a call for a completion.
+    """Build the request of a completion.
 
     Raises:
-        InvalidArgument: The model, a message or an option will not do.
+        InvalidArgument: The model, a message or an option is invalid.
     """
     wanted: Mapping[str, Any] = options
     for name in wanted:
@@ -193,9 +196,11 @@ def _message(index: int, message: object) -> dict[str, Any]:
 
 
 def _option(name: str, value: object) -> Any:
+    if name == "response_format" and isinstance(value, type):
+        return response_format(value)
     plain, kinds = unstructure(value), _OPTIONS[name]
     if not isinstance(plain, kinds) or (isinstance(plain, bool) and bool not in kinds):
-        wanted = " or ".join(_WORDS[one] for one in kinds if one is not int or float not in kinds)
+        wanted = " or ".join(_WORDS[type_] for type_ in kinds if type_ is not int or float not in kinds)
         raise _errors.InvalidArgument(name, f"must be {wanted}, not {type_name(value)}")
     return plain
 
@@ -213,14 +218,14 @@ def _shown(value: object) -> str:
 
 
 def complete(call: Call, *, reauthorise: bool) -> Conversation[Completion]:
-    """Ask for a whole completion.
+    """Request a whole completion.
 
     Returns:
         The completion.
 
     Raises:
-        StatusError: The service said no.
-        NetworkError: No answer could be had.
+        StatusError: The service refused the request.
+        NetworkError: No answer came.
         ProtocolError: The answer is not a completion.
     """
     reply = yield from ask(call.request, Patience(call.settings.retry), reauthorise=reauthorise)
@@ -230,6 +235,7 @@ def complete(call: Call, *, reauthorise: bool) -> Conversation[Completion]:
     accumulator = CompletionAccumulator(call.choices)
     for chunk in decoder.feed(reply.body):
         accumulator.add(chunk)
+    decoder.close()
     if decoder.failure is not None:
         decoder.failure.partial = accumulator.completion
         raise decoder.failure

@@ -211,7 +211,7 @@ class StreamState:
             return ()
         if data:
             self._last_byte = now
-        chunks: Sequence[CompletionChunk] = decoder.close() if data is None else decoder.feed(data)
+        chunks = decoder.close() if data is None else decoder.feed(data)
 
         accumulator = self._accumulator
         add, has_content, count, failure = accumulator.add, False, 0, decoder.failure
@@ -219,6 +219,8 @@ class StreamState:
             for chunk in chunks:
                 if add(chunk):
                     has_content = True
+                if accumulator._replacement is not None:
+                    chunks[count], accumulator._replacement = accumulator._replacement, None
                 count += 1
         except _errors.MalformedEvent as error:
             chunks, failure = chunks[:count], error
@@ -237,7 +239,7 @@ class StreamState:
 
         if not self.committed:
             self._held.extend(chunks)
-            chunks = ()
+            chunks = []
         elif self._held:
             chunks = [*self._release(), *chunks]
         if failure is not None:
