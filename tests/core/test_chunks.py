@@ -456,6 +456,34 @@ class TestJson:
 
         assert isinstance(decoder.failure, _errors.EventTooLarge)
 
+    def test_legacy_text(self):
+        """A whole answer of /v1/completions is read like a message."""
+        choice = {"text": " Paris.", "index": 0, "logprobs": None, "finish_reason": "length"}
+        body = json.dumps({"id": "cmpl-1", "object": "text_completion", "choices": [choice]}).encode()
+        completion = read_completion(body)
+
+        assert (completion.text, completion.finish_reason, completion.choices[0].extra) == (" Paris.", "length", {})
+        assert completion_as_chunk(body).text == " Paris."
+
+    def test_a_call_without_a_type(self):
+        """A tool call without a type is a function's."""
+        calls = [{"id": "a", "function": {"name": "f"}}, {"type": None}, {"type": "custom"}, 5]
+        body = json.dumps({"choices": [{"message": {"tool_calls": calls[:3]}}]}).encode()
+
+        assert [call.type for call in read_completion(body).tool_calls] == ["function", "function", "custom"]
+
+    @pytest.mark.parametrize(
+        ("body", "name"),
+        [
+            ({"type": "message", "role": "assistant", "content": [{"type": "text"}]}, "Anthropic's Messages API"),
+            ({"object": "response", "status": "completed", "output": []}, "OpenAI's Responses API"),
+        ],
+    )
+    def test_of_another_format(self, body, name):
+        """An answer of another format is refused with its name, and what to do."""
+        with pytest.raises(_errors.MalformedEvent, match=f"this is the format of {name}; set completions_path"):
+            read_completion(json.dumps(body).encode())
+
     def test_read_completion(self):
         """A whole completion that was asked for is read as such."""
         completion = read_completion(b"\xef\xbb\xbf" + json.dumps(WHOLE).encode())
@@ -480,7 +508,7 @@ class TestJson:
         assert body in (getattr(caught.value, "data", ""), getattr(caught.value, "body", b"").decode())
 
 
-def test_warm_up():
+def test_precompile():
     """What is read so that the readers are made is a chunk as any other, or none would be made; it may be read again."""
     precompile.cache_clear()
     precompile()

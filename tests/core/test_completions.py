@@ -126,6 +126,23 @@ class TestCall:
                 call = a_call(**{name: of_a_kind[kind]})
                 assert json.loads(call.request.content)[name] == of_a_kind[kind]
 
+    def test_response_format(self):
+        """A class stands for its JSON schema."""
+        sent = body_of(a_call(response_format=Timeouts))["response_format"]
+
+        assert sent["type"] == "json_schema"
+        assert sent["json_schema"]["name"] == "Timeouts"
+        assert body_of(a_call(response_format={"type": "json_object"}))["response_format"] == {"type": "json_object"}
+
+    @pytest.mark.parametrize(
+        ("stream_options", "wanted"),
+        [(None, False), ({}, False), ({"include_usage": False}, False), ({"include_usage": True}, True)],
+    )
+    def test_usage_wanted(self, stream_options, wanted):
+        """Whether the usage follows the text depends on the stream's options."""
+        assert a_call(stream_options=stream_options).usage_wanted is wanted
+        assert a_call(extra_body={"stream_options": stream_options}).usage_wanted is wanted
+
     def test_settings(self):
         """Timeouts and patience may be set for one call."""
         call = a_call(timeouts=Timeouts(total=1.0), retry=Retry(attempts=9))
@@ -158,6 +175,8 @@ class TestCall:
             ("stop", {"options": {"stop": {"a", "b"}}}),
             ("tools", {"options": {"tools": "search"}}),
             ("logit_bias", {"options": {"logit_bias": {"50256": float("inf")}}}),
+            ("response_format", {"options": {"response_format": str}}),
+            ("response_format", {"options": {"response_format": list[int]}}),
             ("logprobs", {"options": {"logprobs": 1}}),
             ("n", {"options": {"n": 0}}),
             ("n", {"options": {"n": True}}),

@@ -10,7 +10,16 @@ from hypothesis import given
 from tests.strategies import json_values, texts
 
 from genesys_stream._values import Batch, ChunkChoice, Completion, FunctionCall, Message, ToolCall, Usage
-from genesys_stream._wire import StructureError, dumps, join_surrogates, json_type, structure, type_name, unstructure
+from genesys_stream._wire import (
+    StructureError,
+    dumps,
+    is_readable,
+    join_surrogates,
+    json_type,
+    structure,
+    type_name,
+    unstructure,
+)
 
 
 @attrs.frozen
@@ -257,6 +266,15 @@ class TestJoinSurrogates:
 def test_types(value, json, python):
     """A type is named as JSON or as Python calls it, without the value."""
     assert (json_type(value), type_name(value)) == (json, python)
+
+
+def test_readable_though_its_annotations_are_not():
+    """A class whose annotations cannot be resolved is a class; reading says what is wrong with it."""
+    odd = attrs.make_class("Odd", {"field": attrs.field(type="Nowhere")})
+
+    assert is_readable(odd)
+    with pytest.raises(StructureError, match="Nowhere"):
+        structure({"field": 1}, odd)
 
 
 def test_a_whole_completion():
