@@ -106,19 +106,19 @@ class TestOrdinaryStream:
         accumulator.add(CompletionChunk(said({"content": "\ude00b\ude00"})))
         assert accumulator.completion.text == "a\U0001f600b\ufffd"
 
-    def test_a_look_changes_nothing(self):
-        """A completion once handed out stays as it was, and looking does not disturb what follows."""
+    def test_a_snapshot_changes_nothing(self):
+        """A completion once returned stays as it was, and does not disturb what follows."""
         logprob = said({"content": "a", "x": "1"}, logprobs={"content": [{"token": "a"}]}, mood=1)
-        accumulator = accumulated({**logprob, "stranger": 1})
+        accumulator = accumulated({**logprob, "unknown": 1})
         before = accumulator.completion
         copy = json.dumps([before.choices[0].logprobs, before.extra, before.choices[0].message.extra])
-        accumulator.add(CompletionChunk({**logprob, "stranger": 2, "usage": {"total_tokens": 1}}))
+        accumulator.add(CompletionChunk({**logprob, "unknown": 2, "usage": {"total_tokens": 1}}))
 
         assert before.text == "a"
         assert copy == json.dumps([before.choices[0].logprobs, before.extra, before.choices[0].message.extra])
         assert before.usage is None
         assert accumulator.completion.text == "aa"
-        assert accumulator.completion.extra["stranger"] == 2
+        assert accumulator.completion.extra["unknown"] == 2
 
     def test_the_chunk_is_not_changed(self):
         """Adding leaves a chunk as it came."""
@@ -564,8 +564,8 @@ class TestFields:
             "1", choices=(Choice(0, Message(content="abbbb")),), extra={"pad": "3"}
         )
 
-    def test_of_another_kind(self):
-        """What only describes and is of another kind is kept as it came, the first of it, and costs no text."""
+    def test_of_another_type(self):
+        """Metadata of another type is kept as it came, the first of it, and costs no text."""
         head = {"id": 5, "created": 1.5, "model": "", "service_tier": {"a": 1}, "usage": "many"}
         actual = completed(
             {**head, **said({"content": "a"})},
@@ -677,8 +677,13 @@ class TestEitherWay:
         )
     )
     def test_the_text_is_the_sum_of_the_chunks_texts(self, pieces):
-        """The joined text is what the chunks' own `text` says, joined."""
-        chunks = [{"choices": [{"index": 0, key: {"content": text, **rest}}]} for text, rest, key in pieces]
-        expected = join_surrogates("".join(CompletionChunk(chunk).text for chunk in chunks))
+        """The joined text is that of the chunks as they are handed out, without what a message repeats."""
+        accumulator = CompletionAccumulator()
+        handed_out = []
+        for text, rest, key in pieces:
+            chunk = CompletionChunk({"choices": [{"index": 0, key: {"content": text, **rest}}]})
+            accumulator.add(chunk)
+            replacement, accumulator._replacement = accumulator._replacement, None
+            handed_out.append(replacement or chunk)
 
-        assert expected == completed(*chunks).text
+        assert join_surrogates("".join(chunk.text for chunk in handed_out)) == accumulator.completion.text

@@ -407,8 +407,8 @@ class TestJson:
         assert whole == accumulator.completion
         assert [[call.index for call in choice.message.tool_calls] for choice in whole.choices] == [[0, 1], [0, 1]]
 
-    def test_of_another_kind(self):
-        """What only describes and is of another kind is kept, and costs no text, either way."""
+    def test_of_another_type(self):
+        """Metadata of another type is kept, and costs no text, either way."""
         head = {"id": 5, "created": 1.5, "usage": {"total_tokens": "3"}}
         body = json.dumps({**WHOLE, **head}).encode()
         accumulator = CompletionAccumulator()

@@ -56,7 +56,7 @@ class Body:
 
 @define
 class Played:
-    reading: StreamState
+    state: StreamState
     chunks: list
     openings: list
     now: float
@@ -68,66 +68,66 @@ class Played:
 
     @property
     def failure(self):
-        return self.reading.failure
+        return self.state.failure
 
 
-def play(reading, *answers, now=0.0):
+def play(state, *answers, now=0.0):
     """Play a shell: open what is to be opened, read what comes, and look at the clocks when they are due."""
-    answers, played = deque(answers), Played(reading, [], [], now, [])
-    while reading.next_action is not Action.NOTHING:
-        played.states.append(reading.next_action)
-        if reading.next_action is Action.OPEN:
-            body = _open(reading, answers, played)
-        elif reading.next_action is Action.READ:
-            _read(reading, body, played)
+    answers, played = deque(answers), Played(state, [], [], now, [])
+    while state.next_action is not Action.NOTHING:
+        played.states.append(state.next_action)
+        if state.next_action is Action.OPEN:
+            body = _open(state, answers, played)
+        elif state.next_action is Action.READ:
+            _read(state, body, played)
         else:
-            played.chunks += reading.ended(played.now)
-    assert reading.due is None
-    assert not reading.expire(played.now + 1e9)
-    assert reading.receive(HELLO, played.now) == reading.ended(played.now) == ()
-    assert reading.lost(_errors.ConnectionLost("again"), played.now) == ()
-    assert reading.next_action is Action.NOTHING
+            played.chunks += state.ended(played.now)
+    assert state.due is None
+    assert not state.expire(played.now + 1e9)
+    assert state.receive(HELLO, played.now) == state.ended(played.now) == ()
+    assert state.lost(_errors.ConnectionLost("again"), played.now) == ()
+    assert state.next_action is Action.NOTHING
     return played
 
 
-def _advance(reading, to, played):
+def _advance(state, to, played):
     """Let time pass; returns whether a clock ran out before."""
-    if reading.due is not None and reading.due <= to:
-        played.now = max(played.now, reading.due)
-        assert reading.expire(played.now)
+    if state.due is not None and state.due <= to:
+        played.now = max(played.now, state.due)
+        assert state.expire(played.now)
         return True
     played.now = to
-    assert not reading.expire(to)
+    assert not state.expire(to)
     return False
 
 
-def _open(reading, answers, played):
-    conversation = reading.opening()
+def _open(state, answers, played):
+    conversation = state.opening()
     attempt = next(conversation)
     while True:
-        if _advance(reading, played.now + attempt.after, played):
+        if _advance(state, played.now + attempt.after, played):
             return None
         played.openings.append((played.now, attempt))
         answer = answers.popleft()
         try:
             attempt = conversation.send(answer.reply if isinstance(answer, Body) else answer)
         except StopIteration as done:
-            reading.opened(done.value, played.now)
+            state.opened(done.value, played.now)
             return evolve(answer, pieces=deque(answer.pieces))
         except _errors.GenesysStreamError as error:
-            reading.refused(error)
+            state.refused(error)
             return None
 
 
-def _read(reading, body, played):
-    if _advance(reading, played.now + body.gap, played):
+def _read(state, body, played):
+    if _advance(state, played.now + body.gap, played):
         return
     if body.pieces:
-        played.chunks += reading.receive(body.pieces.popleft(), played.now)
+        played.chunks += state.receive(body.pieces.popleft(), played.now)
     elif body.end is None:
-        played.chunks += reading.ended(played.now)
+        played.chunks += state.ended(played.now)
     else:
-        played.chunks += reading.lost(body.end, played.now)
+        played.chunks += state.lost(body.end, played.now)
 
 
 def raws(played):
@@ -149,8 +149,8 @@ class TestWhole:
         assert raws(played) == parsed(HELLO)
         assert played.states == [Action.OPEN, Action.READ, Action.DRAIN]
         assert (played.text, played.failure) == ("Hello", None)
-        assert played.reading.complete and played.reading.committed
-        assert played.reading.completion.usage.total_tokens == 7
+        assert played.state.complete and played.state.committed
+        assert played.state.completion.usage.total_tokens == 7
 
     _parts = st.sampled_from([ROLE, EMPTY, PING, delta("Hel"), delta("lo", index=1), delta(finish="stop"), USAGE])
     _ends = st.sampled_from(
@@ -169,8 +169,8 @@ class TestWhole:
 
         def outcome(pieces):
             played = play(a_stream(retry=Retry(attempts=1)), Body(pieces, reply=reply))
-            reading = played.reading
-            return raws(played), type(played.failure), str(played.failure), reading.committed, reading.completion
+            state = played.state
+            return raws(played), type(played.failure), str(played.failure), state.committed, state.completion
 
         assert outcome(data.draw(cuts(body))) == outcome([body])
 
@@ -197,10 +197,10 @@ class TestWhole:
         end = _errors.ConnectionLost("reset") if broken else None
         played = play(a_stream(n=n, retry=Retry(attempts=1)), Body(parts, end))
 
-        assert (played.failure is None) == played.reading.complete == whole
+        assert (played.failure is None) == played.state.complete == whole
         if not whole:
             assert isinstance(played.failure, _errors.ConnectionLost if broken else _errors.StreamTruncated)
-            assert played.failure.partial == played.reading.completion
+            assert played.failure.partial == played.state.completion
             assert played.failure.partial.text == played.text
         else:
             assert raws(played) == parsed(b"".join(parts))
@@ -213,13 +213,13 @@ class TestWhole:
 
     def test_drain(self):
         """A body whose meaning is complete needs no clock."""
-        reading = a_stream(timeouts=Timeouts(total=10))
-        reading.opened(OPENED, 0.0)
-        reading.receive(HELLO, 1.0)
+        state = a_stream(timeouts=Timeouts(total=10))
+        state.opened(OPENED, 0.0)
+        state.receive(HELLO, 1.0)
 
-        assert (reading.next_action, reading.due, reading.failure) == (Action.DRAIN, None, None)
-        assert reading.lost(_errors.ConnectionLost("reset"), 2.0) == ()
-        assert (reading.next_action, reading.failure) == (Action.NOTHING, None)
+        assert (state.next_action, state.due, state.failure) == (Action.DRAIN, None, None)
+        assert state.lost(_errors.ConnectionLost("reset"), 2.0) == ()
+        assert (state.next_action, state.failure) == (Action.NOTHING, None)
 
     def test_a_chunk_that_is_none(self):
         """The chunks before one that makes no sense are handed out, those that came with it included."""
@@ -227,12 +227,12 @@ class TestWhole:
 
         assert (played.text, type(played.failure)) == ("ab", _errors.MalformedEvent)
 
-    def test_told_too_early(self):
+    def test_too_early(self):
         """Bytes, or an end, of a connection that was not opened mean nothing."""
-        reading = a_stream()
+        state = a_stream()
 
-        assert reading.receive(HELLO, 0.0) == reading.ended(0.0) == ()
-        assert reading.next_action is Action.OPEN
+        assert state.receive(HELLO, 0.0) == state.ended(0.0) == ()
+        assert state.next_action is Action.OPEN
 
 
 class TestKinds:
@@ -244,8 +244,8 @@ class TestKinds:
         played = play(a_stream(), Body([body[:9], body[9:]], reply=Reply(200, {"content-type": "application/json"})))
         (chunk,) = played.chunks
 
-        assert (chunk.text, played.failure, played.reading.complete) == ("Hello", None, True)
-        assert played.reading.completion.choices[0].message.tool_calls[0].function.arguments == "{}"
+        assert (chunk.text, played.failure, played.state.complete) == ("Hello", None, True)
+        assert played.state.completion.choices[0].message.tool_calls[0].function.arguments == "{}"
 
     def test_json_that_says_nothing(self):
         """An answer that is empty is an answer."""
@@ -364,12 +364,12 @@ class TestRepetition:
         whole = {"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}
         played = play(a_stream(), Body([ROLE + delta("Hel"), delta("lo") + event({"choices": [whole]}), DONE]))
 
-        assert played.text == played.reading.completion.text == "Hello"
+        assert played.text == played.state.completion.text == "Hello"
         assert [chunk.finish_reason for chunk in played.chunks] == [None, None, None, "stop"]
-        assert played.reading.completion.finish_reason == "stop"
+        assert played.state.completion.finish_reason == "stop"
 
 
-# What may go wrong with an attempt, and how it is told.
+# What may go wrong with an attempt, and how it is reported.
 _passing = st.one_of(
     st.sampled_from([Reply(429), Reply(502), Reply(503, {"retry-after": "7"}), Reply(504)]),
     st.sampled_from([_errors.ConnectFailed("no way"), _errors.ConnectionLost("reset"), _errors.PoolExhausted("full")]),
@@ -406,13 +406,13 @@ class TestRetry:
             assert raws(played) == parsed(ROLE + EMPTY + HELLO)
             assert len(played.openings) == len(failures) + 1
             assert played.failure is None
-            assert played.reading.timing.chunks == len(played.chunks)
+            assert played.state.timing.chunks == len(played.chunks)
         else:
             assert played.chunks == []
             assert len(played.openings) == attempts
             assert played.failure.retryable
             assert not played.failure.partial.text
-            assert not played.reading.committed
+            assert not played.state.committed
 
     @at_leisure
     @given(st.lists(_passing, max_size=2), _final)
@@ -440,20 +440,20 @@ class TestRetry:
 
         assert raws(played) == parsed(ROLE + said)
         assert len(played.openings) == 1
-        assert played.reading.committed
+        assert played.state.committed
         assert played.failure is not None
-        assert played.failure.partial == played.reading.completion
+        assert played.failure.partial == played.state.completion
 
     @pytest.mark.parametrize("quiet", [ROLE, EMPTY, USAGE, delta(content=None), event({"choices": []})])
     def test_says_nothing(self, quiet):
         """A role, an empty delta and the usage are held back, and do not commit."""
-        reading = a_stream()
-        reading.opened(OPENED, 0.0)
+        state = a_stream()
+        state.opened(OPENED, 0.0)
 
-        assert list(reading.receive(quiet, 0.0)) == []
-        assert not reading.committed
-        assert [chunk.raw for chunk in reading.receive(delta("a"), 0.0)] == parsed(quiet + delta("a"))
-        assert reading.committed
+        assert list(state.receive(quiet, 0.0)) == []
+        assert not state.committed
+        assert [chunk.raw for chunk in state.receive(delta("a"), 0.0)] == parsed(quiet + delta("a"))
+        assert state.committed
 
     def test_waits(self):
         """Waits grow, and what the service asks for comes first."""
@@ -463,7 +463,7 @@ class TestRetry:
         assert [at for at, _ in played.openings] == pytest.approx([0.0, 6.1, 9.1])
 
     def test_partial_is_of_the_last_attempt(self):
-        """What an earlier attempt told is not taken for the last one's."""
+        """What an earlier attempt received is not taken for the last one's."""
         told = event({"id": "first", "choices": [{"index": 0, "delta": {"role": "tool"}}]})
         played = play(a_stream(), Body([told]), Reply(400))
 
@@ -509,26 +509,26 @@ class TestClocks:
     )
     def test_any_order(self, timeouts, script):
         """Whatever comes when, the clock that runs out first ends the stream; heartbeats feed the transport's alone."""
-        reading = a_stream(timeouts=Timeouts(**timeouts), retry=Retry(attempts=1))
-        assert reading.due == min((timeouts[name] for name in ("total", "first_token") if timeouts[name]), default=None)
-        reading.opened(OPENED, 0)
+        state = a_stream(timeouts=Timeouts(**timeouts), retry=Retry(attempts=1))
+        assert state.due == min((timeouts[name] for name in ("total", "first_token") if timeouts[name]), default=None)
+        state.opened(OPENED, 0)
         happened, now, said = [], 0, 0
         for gap, what in script:
             now += gap
             out, names = when_out(timeouts, happened)
-            assert reading.due == out
+            assert state.due == out
             if out is not None and out <= now:
-                assert reading.expire(now)
-                assert type(reading.failure) in {CLOCKS[name] for name in names}
-                assert reading.failure.seconds in {timeouts[name] for name in names}
-                assert (reading.next_action, reading.due) == (Action.NOTHING, None)
-                assert reading.failure.partial.text == "a" * said
+                assert state.expire(now)
+                assert type(state.failure) in {CLOCKS[name] for name in names}
+                assert state.failure.seconds in {timeouts[name] for name in names}
+                assert (state.next_action, state.due) == (Action.NOTHING, None)
+                assert state.failure.partial.text == "a" * said
                 return
-            assert not reading.expire(now)
+            assert not state.expire(now)
             said += what == "token"
-            assert len(reading.receive(PING if what == "ping" else delta("a"), now)) == (what == "token")
+            assert len(state.receive(PING if what == "ping" else delta("a"), now)) == (what == "token")
             happened.append((now, what))
-        assert reading.due == when_out(timeouts, happened)[0]
+        assert state.due == when_out(timeouts, happened)[0]
 
     @at_leisure
     @given(
@@ -539,20 +539,20 @@ class TestClocks:
     )
     def test_never_due_in_the_past(self, timeouts, script):
         """After a look at the clocks none of them is due any more, however late the look was."""
-        reading = a_stream(timeouts=Timeouts(**timeouts), retry=evolve(CLIENT.retry, attempts=100))
+        state = a_stream(timeouts=Timeouts(**timeouts), retry=evolve(CLIENT.retry, attempts=100))
         now = 0
         for gap, what in script:
             now += gap
-            if what == "open" and reading.next_action is Action.OPEN:
-                reading.opened(OPENED, now)
+            if what == "open" and state.next_action is Action.OPEN:
+                state.opened(OPENED, now)
             elif what in {"ping", "token"}:
-                reading.receive(PING if what == "ping" else delta("a"), now)
-            elif what == "lost" and reading.next_action is Action.READ:
-                reading.lost(_errors.ConnectionLost("reset"), now)
-            late = reading.due is not None and reading.due <= now
-            assert reading.expire(now) == late
-            assert reading.due is None or reading.due > now
-            assert (reading.due is None) or reading.next_action in {Action.OPEN, Action.READ}
+                state.receive(PING if what == "ping" else delta("a"), now)
+            elif what == "lost" and state.next_action is Action.READ:
+                state.lost(_errors.ConnectionLost("reset"), now)
+            late = state.due is not None and state.due <= now
+            assert state.expire(now) == late
+            assert state.due is None or state.due > now
+            assert (state.due is None) or state.next_action in {Action.OPEN, Action.READ}
 
     def test_first_token_includes_retries(self):
         """The first token has its time from the call on, however many connections that takes."""
@@ -587,22 +587,22 @@ class TestClocks:
     @pytest.mark.parametrize(("timeouts", "due"), [(Timeouts(), 62.0), (Timeouts(token_idle=None, total=9), 9.0)])
     def test_every_token_winds_them(self, timeouts, due):
         """Once text comes, the next clock to run out is the one of the last token, unless the call's is sooner."""
-        reading = a_stream(timeouts=timeouts)
-        reading.opened(OPENED, 0.0)
+        state = a_stream(timeouts=timeouts)
+        state.opened(OPENED, 0.0)
         for now in (1.0, 2.0):
-            reading.receive(delta("a"), now)
+            state.receive(delta("a"), now)
 
-        assert reading.due == due
+        assert state.due == due
 
     def test_clocks_start_anew(self):
         """The next connection's silence is measured from its own beginning."""
-        reading = a_stream(timeouts=Timeouts(first_token=None, transport_idle=8.0))
-        reading.opened(OPENED, 0.0)
-        reading.lost(_errors.ConnectionLost("reset"), 1.0)
+        state = a_stream(timeouts=Timeouts(first_token=None, transport_idle=8.0))
+        state.opened(OPENED, 0.0)
+        state.lost(_errors.ConnectionLost("reset"), 1.0)
 
-        assert reading.due is None
-        reading.opened(OPENED, 100.0)
-        assert reading.due == 108.0
+        assert state.due is None
+        state.opened(OPENED, 100.0)
+        assert state.due == 108.0
 
     @pytest.mark.parametrize("heartbeats", [False, True])
     def test_linger(self, heartbeats):
@@ -612,7 +612,7 @@ class TestClocks:
         played = play(a_stream(**asked), Body(pieces, gap=1.0 if heartbeats else 2.1))
 
         assert (played.text, played.failure) == ("a", None)
-        assert played.reading.completion.usage.total_tokens == 7
+        assert played.state.completion.usage.total_tokens == 7
         assert Action.DRAIN not in played.states or not heartbeats
 
     @pytest.mark.parametrize(
@@ -622,7 +622,7 @@ class TestClocks:
         """A stream that said everything, and then nothing, is complete; sooner where no usage can follow."""
         played = play(a_stream(stream_options=options), Body([delta("a", finish="stop")], gap=6.0))
 
-        assert (played.now, played.failure, played.reading.complete) == (end, None, True)
+        assert (played.now, played.failure, played.state.complete) == (end, None, True)
 
     @pytest.mark.parametrize("pieces", [[DONE], [PING, DONE], [USAGE + DONE]])
     def test_what_follows_the_finish_reason_at_once(self, pieces):
@@ -636,15 +636,15 @@ class TestClocks:
         """A clock that runs out when all was said does no harm."""
         played = play(a_stream(timeouts=Timeouts(**{clock: 3.0})), Body([delta("a", finish="stop")], gap=2.0))
 
-        assert (played.failure, played.reading.complete) == (None, True)
+        assert (played.failure, played.state.complete) == (None, True)
 
 
 class TestTiming:
     def test_of_a_stream(self):
         """The timing tells the wait for the first token, and the gaps between texts."""
-        reading = a_stream(now=100.0)
-        assert (reading.timing.first_token, reading.timing.chunks, reading.timing.last_activity) == (None, 0, None)
-        reading.opened(OPENED, 101.0)
+        state = a_stream(now=100.0)
+        assert (state.timing.first_token, state.timing.chunks, state.timing.last_activity) == (None, 0, None)
+        state.opened(OPENED, 101.0)
         for at, piece in [
             (102.0, ROLE),
             (103.0, delta("a")),
@@ -652,17 +652,17 @@ class TestTiming:
             (107.0, delta("b") + delta("c")),
             (108.0, EMPTY),
         ]:
-            reading.receive(piece, at)
-        reading.receive(delta("d"), 109.0)
+            state.receive(piece, at)
+        state.receive(delta("d"), 109.0)
 
-        timing = reading.timing
+        timing = state.timing
         assert (timing.first_token, timing.chunks, timing.last_activity) == (3.0, 6, 109.0)
         assert (timing.mean_gap, timing.max_gap) == (3.0, 4.0)
 
     def test_of_one_token(self):
         """One token has no gaps."""
-        reading = a_stream()
-        reading.opened(OPENED, 0.0)
-        reading.receive(delta("a"), 1.0)
+        state = a_stream()
+        state.opened(OPENED, 0.0)
+        state.receive(delta("a"), 1.0)
 
-        assert (reading.timing.mean_gap, reading.timing.max_gap) == (0.0, 0.0)
+        assert (state.timing.mean_gap, state.timing.max_gap) == (0.0, 0.0)

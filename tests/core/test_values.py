@@ -1,4 +1,4 @@
-"""The nouns: frozen, quiet about what was said, and never surprised by JSON."""
+"""The values: frozen, without text in their reprs, and read from any JSON."""
 
 import json
 import pickle
@@ -42,16 +42,16 @@ class City:
 class TestEveryNoun:
     @pytest.mark.parametrize("name", _values.__all__)
     def test_frozen(self, name):
-        """A noun never changes on its way."""
+        """A value cannot be changed."""
         cls = getattr(_values, name)
-        noun = cls.__new__(cls)
+        value_ = cls.__new__(cls)
 
         for field in attrs.fields(cls):
             with pytest.raises(AttributeError):
-                setattr(noun, field.name, None)
+                setattr(value_, field.name, None)
 
     @pytest.mark.parametrize(
-        "noun",
+        "value_",
         [
             ServerSentEvent(SECRET),
             CompletionChunk.of_text(SECRET),
@@ -64,13 +64,13 @@ class TestEveryNoun:
             Batch(SECRET),
             RelayReport(Completion(choices=(Choice(message=Message(content=SECRET)),)), (Delivery(Batch(SECRET)),)),
         ],
-        ids=lambda noun: type(noun).__name__,
+        ids=lambda value_: type(value_).__name__,
     )
-    def test_repr_hides_text(self, noun):
+    def test_repr_hides_text(self, value_):
         """A repr tells how long a text is, never what it says; a pickle keeps it."""
-        assert SECRET not in repr(noun)
-        assert type(noun).__name__ in repr(noun)
-        assert noun == pickle.loads(pickle.dumps(noun))
+        assert SECRET not in repr(value_)
+        assert type(value_).__name__ in repr(value_)
+        assert value_ == pickle.loads(pickle.dumps(value_))
 
     def test_repr_tells_the_size(self):
         """A repr tells the number of characters, and that there is no text."""
@@ -173,7 +173,7 @@ class TestCompletionChunk:
         ) == ("", "", None, "", (), None, None, {})
 
     def test_malformed(self):
-        """Choices of the wrong kind are reported with the chunk's JSON, when they are asked for and not before."""
+        """Choices of the wrong type are reported with the chunk's JSON, when they are asked for and not before."""
         chunk = CompletionChunk({"choices": 1.5})
 
         with pytest.raises(MalformedEvent, match="a chunk's choices are not what they should be") as caught:
@@ -184,14 +184,14 @@ class TestCompletionChunk:
         ("name", "nothing"), [("id", ""), ("object", ""), ("created", None), ("model", ""), ("usage", None)]
     )
     @pytest.mark.parametrize("value", [1.5, True, [], None])
-    def test_of_another_kind(self, name, nothing, value):
-        """What only describes, and is of another kind, is kept as it came; null is nothing."""
+    def test_of_another_type(self, name, nothing, value):
+        """Metadata of another type is kept as it came; null is nothing."""
         chunk = CompletionChunk({name: value})
 
         assert getattr(chunk, name) == nothing
         assert chunk.extra == ({} if value is None else {name: value})
 
-    def test_usage_of_another_kind(self):
+    def test_usage_of_another_type(self):
         """Each of its numbers is read for itself."""
         chunk = CompletionChunk({"usage": {"prompt_tokens": None, "completion_tokens": 2.5, "total_tokens": 3}})
 

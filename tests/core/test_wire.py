@@ -1,4 +1,4 @@
-"""The converter: nouns read leniently, the caller's classes strictly, and every problem with its path."""
+"""The converter: the service's classes read leniently, the caller's classes strictly, and every problem with its path."""
 
 import json
 from contextlib import suppress
@@ -54,7 +54,7 @@ class Event:
 
 class TestNouns:
     def test_unknown_keys_are_kept(self):
-        """Keys that a noun does not know are kept in `extra`, also one that is called "extra"."""
+        """Keys that a class of the service does not know are kept in `extra`, also one that is called "extra"."""
         assert Usage(1, extra={"cached": 2, "extra": 3, "x": None}) == structure(
             {"prompt_tokens": 1, "cached": 2, "extra": 3, "x": None}, Usage
         )
@@ -81,7 +81,7 @@ class TestNouns:
             structure({"content": value}, Message)
 
     def test_what_only_describes(self):
-        """A field that only describes is kept as it came if it is of another kind; the others are read."""
+        """A lenient field is kept as it came if it is of another type; the others are read."""
         odd = {"id": 5, "created": 1.5, "usage": [1], "service_tier": {}}
 
         assert Completion(model="m", extra={**odd, "x": 1}) == structure(
@@ -111,7 +111,7 @@ class TestNouns:
 
     @pytest.mark.parametrize("value", [None, [], "x", 5])
     def test_not_an_object(self, value):
-        """A noun is read from an object only."""
+        """A class of the service is read from an object only."""
         with pytest.raises(StructureError, match="expected an object, got"):
             structure(value, Usage)
 
@@ -190,7 +190,7 @@ class TestCallersClasses:
 
     @pytest.mark.parametrize("cls", [Odd, dict[str, int], "City", 5])
     def test_whatever_the_class(self, cls):
-        """StructureError is the only way out, also for a class that will not do and a value at the top."""
+        """StructureError is the only way out, also for a class that cannot be read and a value at the top."""
         with pytest.raises(StructureError):
             structure([1], cls)
 
