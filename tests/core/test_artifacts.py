@@ -385,7 +385,7 @@ class TestArguments:
     )
     @pytest.mark.parametrize("make", [ArtifactScanner, JsonArtifact])
     def test_refused(self, make, args, name):
-        """An argument of the wrong kind is named."""
+        """An argument of the wrong type is named."""
         with pytest.raises(InvalidArgument) as caught:
             make(**args)
 

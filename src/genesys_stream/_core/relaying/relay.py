@@ -19,7 +19,7 @@ from typing import NamedTuple
 from ... import _errors
 from ..._errors import GenesysStreamError
 from ..._values import Completion, CompletionChunk, Delivery, RelayReport, Undelivered
-from ..._wire import kind
+from ..._wire import type_name
 from ..http.retry import Retry
 from ..reading.accumulate import CompletionAccumulator
 from .coalescers.basic import PassThrough
@@ -56,7 +56,7 @@ class SourceText:
         """
         chunk = CompletionChunk.of_text(item) if isinstance(item, str) else item
         if not isinstance(chunk, CompletionChunk):
-            raise _errors.InvalidArgument("the stream", f"must yield CompletionChunk or str, not {kind(item)}")
+            raise _errors.InvalidArgument("the stream", f"must yield CompletionChunk or str, not {type_name(item)}")
         self._accumulator.add(chunk)
         return chunk.text
 
