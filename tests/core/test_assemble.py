@@ -10,7 +10,7 @@ from tests.core.virtual import run
 from tests.strategies import deltas, unicode_texts
 
 from genesys_stream._core.relaying.assemble import StreamAssembler
-from genesys_stream._core.relaying.coalescers import TimeSize
+from genesys_stream._core.relaying.coalescers.basic import TimeSize
 from genesys_stream._core.relaying.payload import Envelope
 from genesys_stream._errors import InvalidArgument
 from genesys_stream._values import Batch

@@ -60,7 +60,7 @@ class AsyncRelay:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._read)
                 for sender in self._senders[1:]:
-                    group.start_soon(sender.run)
+                    group.start_soon(self._run_beside, sender, group.cancel_scope)
                 try:
                     await self._senders[0].run(on_interruption=group.cancel_scope.cancel)
                 except BaseException as error:  # noqa: BLE001 - it is raised below
@@ -70,6 +70,15 @@ class AsyncRelay:
             if self._interruption is None:
                 raise
         return conclude(self._outlets, self.completion(), self._interruption, self.settings)
+
+    async def _run_beside(self, sender: _Sender, scope: anyio.CancelScope) -> None:
+        """Run the sender of another sink: what interrupts it, such as Ctrl-C, interrupts the whole relay."""
+        try:
+            await sender.run(on_interruption=scope.cancel)
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is raised where `relay_each` was called
+            self._interruption = error
 
     def completion(self) -> Completion:
         """Return what was said so far."""

@@ -200,9 +200,7 @@ class _Sender:
         self._lock.wait(min(max(0.0, min(ends, default=float("inf")) - now), longest))
 
     def _ask_for_turn(self, wanted: TurnRequest) -> None:
-        at = wanted.turn.request(clock(), final=wanted.final)
-        if not isinstance(at, (int, float)):
-            raise _errors.InvalidArgument("limiter", "must answer with a time where the relay is not async")
+        at: Any = _not_awaitable("limiter", wanted.turn.request(clock(), final=wanted.final))
         with self._lock:
             self.state.turn_answered(at, clock())
 
@@ -210,7 +208,7 @@ class _Sender:
         state, lock = self.state, self._lock
         try:
             self._taken = None
-            receipt = _not_awaitable(self._send_once(push.content, push.batch))
+            receipt = _not_awaitable("sink", self._send_once(push.content, push.batch))
         except Exception as error:  # noqa: BLE001 - whatever a sink raises is accounted for
             with lock:
                 event: object = None if state.finished else state.failed(push, error, clock())
@@ -250,12 +248,12 @@ def _close(source: object) -> None:
             close()
 
 
-def _not_awaitable(receipt: object) -> object:
-    """Refuse the answer of a sink that has not delivered anything yet, and that nobody here can await."""
-    if inspect.isawaitable(receipt):
-        if inspect.iscoroutine(receipt):
-            receipt.close()
+def _not_awaitable(argument: str, answer: object) -> object:
+    """Return an answer; refuse one that is still to be awaited, which nobody can do here."""
+    if inspect.isawaitable(answer):
+        if inspect.iscoroutine(answer):
+            answer.close()
         raise _errors.InvalidArgument(
-            "sink", "must not be async where the source is not; hand both over async, or neither"
+            argument, "must not be async where the source is not; hand both over async, or neither"
         )
-    return receipt
+    return answer

@@ -155,9 +155,7 @@ class RelayState:
             self._check_give_up(now)
         if could_send or self.dead is not None:
             return False
-        if queue.ready:
-            return True
-        due = queue.due
+        due = pace.due if queue.ready else queue.due
         return due is not None and (before is None or due < before)
 
     def _replace_coalescer(self, error: Exception, now: float) -> None:
