@@ -155,4 +155,3 @@ from ._values import (
     Usage as Usage,
 )
 from ._version import __version__ as __version__
-

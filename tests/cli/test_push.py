@@ -24,7 +24,7 @@ def test_a_receipt_may_be_json(run, credentials, fake):
 def test_a_dry_run_sends_nothing(run, credentials, fake):
     result = run("push", "--body", "B", "--dry-run")
 
-    assert (result.code, fake.diary) == (0, [])
+    assert (result.code, fake.request_log) == (0, [])
     assert "dry_run" in result.out
 
 
@@ -32,7 +32,7 @@ def test_a_dry_run_sends_nothing(run, credentials, fake):
 def test_data_that_is_no_pair_is_refused(run, credentials, fake, pairs):
     result = run("push", "--body", "B", *(part for pair in pairs for part in ("--data", pair)))
 
-    assert (result.code, fake.diary) == (2, [])
+    assert (result.code, fake.request_log) == (2, [])
     assert "--data" in result.err
 
 

@@ -104,7 +104,7 @@ def test_without_a_phone_nothing_is_asked(run, credentials, environment, fake):
 
     assert result.code == 2
     assert "MOBILE_DEVICE_TOKEN" in result.err
-    assert fake.diary == []
+    assert fake.request_log == []
 
 
 @pytest.mark.parametrize("arguments", [(), ("-",)])
@@ -151,7 +151,7 @@ def test_a_dry_run_sends_nothing(run, credentials, fake):
 
 
 def test_a_stream_that_breaks_delivers_what_was_said_first(run, credentials, fake):
-    fake.completions.queue(Say(tokens=("One ", "two ", "three."), mishaps=(Cut(3),)))
+    fake.completions.queue(Say(tokens=("One ", "two ", "three."), faults=(Cut(3),)))
     result = run("relay", "--json", "Hi")
 
     phone = heard_by_the_phone(fake)
@@ -165,7 +165,7 @@ def test_a_stream_that_breaks_delivers_what_was_said_first(run, credentials, fak
 
 def test_an_error_inside_the_stream_is_told_on_stderr(run, credentials, fake):
     fake.completions.queue(
-        Say(tokens=("One ", "two"), mishaps=(ErrorEvent(2, {"message": "content filter", "code": 400}),))
+        Say(tokens=("One ", "two"), faults=(ErrorEvent(2, {"message": "content filter", "code": 400}),))
     )
     result = run("relay", "Hi")
 

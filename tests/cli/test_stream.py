@@ -32,7 +32,7 @@ def test_chunks_are_printed_as_they_came(run):
 
 @pytest.mark.parametrize("arguments", [(), ("--json",)])
 def test_a_stream_that_breaks_has_printed_what_was_said(run, credentials, fake, arguments):
-    fake.completions.queue(Say(tokens=("One ", "two"), mishaps=(Cut(2),)))
+    fake.completions.queue(Say(tokens=("One ", "two"), faults=(Cut(2),)))
     result = run("stream", *arguments, "Hi")
 
     assert result.code == 1

@@ -74,6 +74,6 @@ def test_a_token_of_ones_own_is_not_asked_for(run, credentials, environment, fak
     environment.setenv("GENESYSCLOUD_ACCESS_TOKEN", "my-own-token")
     result = run("token")
 
-    assert (result.code, fake.diary) == (0, [])
+    assert (result.code, fake.request_log) == (0, [])
     assert "GENESYSCLOUD_ACCESS_TOKEN" in result.out
     assert "my-own-token" not in result.out
