@@ -11,7 +11,7 @@ import anyio
 import httpx
 import pytest
 
-from genesys_stream.testing import Answer, Cut, Drop, ErrorEvent, FakeGenesys, Handle, Stall, ToolCall
+from genesys_stream.testing import Answer, Cut, Drop, ErrorEvent, FakeGenesys, Handle, Stall
 
 COMPLETIONS = "/api/v2/ai/llm/completions"
 PUSH = "/api/v2/notifications/push"
@@ -229,7 +229,7 @@ class TestCompletions:
 
     def test_tool_calls(self, fake, client):
         """Tool calls are streamed with their arguments in pieces, or come whole, as the request asks."""
-        calls = [ToolCall("get_weather", '{"city": "Rome"}'), ToolCall("get_time", id="call_x")]
+        calls = [("get_weather", {"city": "Rome"}), ("get_time", "{}")]
         fake.completions.say(tool_calls=calls, times=2)
         fake.completions.say("Let me see.", tool_calls=calls[:1])
 
@@ -240,14 +240,14 @@ class TestCompletions:
         deltas = [delta for chunk in chunks for delta in chunk["choices"][0]["delta"].get("tool_calls", ())]
         assert [(delta["index"], delta["id"], delta["function"]["name"]) for delta in deltas if "id" in delta] == [
             (0, "call_0001_1", "get_weather"),
-            (1, "call_x", "get_time"),
+            (1, "call_0001_2", "get_time"),
         ]
-        assert "".join(delta["function"]["arguments"] for delta in deltas if delta["index"] == 0) == '{"city": "Rome"}'
+        assert "".join(delta["function"]["arguments"] for delta in deltas if delta["index"] == 0) == '{"city":"Rome"}'
         assert len([delta for delta in deltas if delta["index"] == 0]) > 3
         assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
         assert whole["choices"][0]["message"]["content"] is None
         assert whole["choices"][0]["message"]["tool_calls"][1] == {
-            "id": "call_x",
+            "id": "call_0002_2",
             "type": "function",
             "function": {"name": "get_time", "arguments": "{}"},
         }

@@ -95,7 +95,7 @@ from genesys_stream import (
     switch,
     then,
 )
-from genesys_stream.testing import Cut, Entry, FakeGenesys, FakeServer, Say, ToolCall
+from genesys_stream.testing import Cut, Entry, FakeGenesys, FakeServer, Say
 
 assert_type(genesys_stream.__version__, str)
 paths: tuple[str, str] = (COMPLETIONS_PATH, PUSH_PATH)
@@ -452,7 +452,7 @@ def fake_it() -> None:
     fake = FakeGenesys(token_interval=0.01, rate_limit=(300, 60.0))
     fake.completions.say("Hello", Cut(3, "character"), every=0.1, times=None)
     fake.completions.queue(Say(("Hel", "lo")))
-    fake.completions.say(tool_calls=[ToolCall("get_time", "{}")])
+    fake.completions.say(tool_calls=[("get_time", {})])
     fake.push.rate_limit(retry_after=1.5, times=2)
     with fake.serve() as server:
         assert_type(server, FakeServer)

@@ -5,7 +5,7 @@ Most tests need `FakeGenesys` alone; the other names are the values that its scr
 
 from ._fake import FakeGenesys
 from ._script import CompletionScript, PushScript, Script, TokenScript
-from ._scripted import Cut, ErrorEvent, Fail, Handle, Say, Stall, ToolCall
+from ._scripted import Cut, ErrorEvent, Fail, Handle, Say, Stall
 from ._server import FakeServer
 from ._transport import FakeTransport
 from ._values import Answer, Drop, Entry, Refuse
@@ -28,5 +28,4 @@ __all__ = [
     "Script",
     "Stall",
     "TokenScript",
-    "ToolCall",
 ]

@@ -8,7 +8,7 @@ from typing import Any
 from attrs import frozen
 
 from ._bodies import encode, event
-from ._scripted import DONE, EVENT_STREAM, JSON, Cut, ErrorEvent, Say, Stall, ToolCall
+from ._scripted import DONE, EVENT_STREAM, JSON, Cut, ErrorEvent, Say, Stall
 from ._texts import count_prompt_tokens, default_text, prompt_of, tokenise
 from ._values import Answer, Drop, Piece
 
@@ -24,7 +24,7 @@ class _Completion:
     model: str
     n: int
     tokens: tuple[str, ...]
-    tool_calls: tuple[ToolCall, ...]
+    tool_calls: tuple[tuple[str, str], ...]
     usage: dict[str, int]
     usage_wanted: bool
     finish_reason: str | None
@@ -63,11 +63,11 @@ class _Completion:
     def calls(self) -> list[dict[str, Any]]:
         return [
             {
-                "id": call.id or f"call_{self.id.removeprefix('chatcmpl-')}_{number}",
+                "id": f"call_{self.id.removeprefix('chatcmpl-')}_{number}",
                 "type": "function",
-                "function": {"name": call.name, "arguments": call.arguments},
+                "function": {"name": name, "arguments": arguments},
             }
-            for number, call in enumerate(self.tool_calls, 1)
+            for number, (name, arguments) in enumerate(self.tool_calls, 1)
         ]
 
     def whole(self) -> dict[str, Any]:

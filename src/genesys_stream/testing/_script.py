@@ -22,7 +22,6 @@ from ._scripted import (
     Say,
     Scripted,
     Stall,
-    ToolCall,
     retry_after_header,
     too_many_requests,
 )
@@ -243,7 +242,7 @@ class CompletionScript(Script):
         headers_after: float = 0.0,
         finish_reason: str | None = "stop",
         done: bool = True,
-        tool_calls: Iterable[ToolCall] = (),
+        tool_calls: Iterable[tuple[str, str | Mapping[str, Any]]] = (),
         times: int | None = 1,
     ) -> None:
         """Answer with a completion.
@@ -257,11 +256,12 @@ class CompletionScript(Script):
             headers_after: Seconds before the status line.
             finish_reason: Why the model stopped; None leaves the event out, as a stream that is cut would.
             done: Whether `[DONE]` ends the stream.
-            tool_calls: The tools that the model calls, after the text; "stop" then becomes "tool_calls".
+            tool_calls: The tools that the model calls, after the text: pairs of a name and of arguments, which are a
+                mapping or JSON text. The finish reason "stop" becomes "tool_calls".
             times: For how many requests; None for always.
         """
         tokens = tokenise(text) if isinstance(text, str) else None if text is None else tuple(text)
-        calls = tuple(tool_calls)
+        calls = tuple((name, given if isinstance(given, str) else encode(given).decode()) for name, given in tool_calls)
         if calls and finish_reason == "stop":
             finish_reason = "tool_calls"
         said = Say(tokens, every, first_after, headers_after, finish_reason, done, faults, calls)

@@ -64,21 +64,6 @@ class ErrorEvent:
 
 
 @frozen
-class ToolCall:
-    """A call of a tool, as the model asks for it.
-
-    Attributes:
-        name: The tool's name.
-        arguments: Its arguments, as JSON text.
-        id: The call's id; "" for one that the fake makes up.
-    """
-
-    name: str
-    arguments: str = "{}"
-    id: str = ""
-
-
-@frozen
 class Say:
     """A completion: streamed if the request asks for it, whole otherwise.
 
@@ -90,7 +75,7 @@ class Say:
         finish_reason: Why the model stopped; None leaves it out.
         done: Whether `[DONE]` ends the stream.
         faults: What goes wrong on the way.
-        tool_calls: The tools that the model calls, after the text.
+        tool_calls: The tools that the model calls, after the text: pairs of a name and of arguments as JSON text.
     """
 
     tokens: tuple[str, ...] | None = None
@@ -100,7 +85,7 @@ class Say:
     finish_reason: str | None = "stop"
     done: bool = True
     faults: tuple[Cut | Stall | ErrorEvent, ...] = ()
-    tool_calls: tuple[ToolCall, ...] = ()
+    tool_calls: tuple[tuple[str, str], ...] = ()
 
 
 @frozen
