@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +66,13 @@ def test_the_docstring_tells_the_same_exit_codes():
     told = dict(re.findall(r"^    (\d+) +(.+)$", cli.__doc__, re.MULTILINE))
 
     assert told == {str(code.value): meaning for code, meaning in _codes.MEANINGS.items()}
+
+
+def test_the_reference_lists_the_same_exit_codes():
+    page = (Path(__file__).parents[2] / "docs/reference/command.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| (\d+) \| (.+) \|$", page, re.MULTILINE))
+
+    assert listed == {str(code.value): meaning.replace("|", "\\|") for code, meaning in _codes.MEANINGS.items()}
 
 
 def test_no_option_takes_a_secret(run):
