@@ -36,13 +36,20 @@ def test_data_that_is_no_pair_is_refused(run, credentials, fake, pairs):
     assert "--data" in result.err
 
 
-@pytest.mark.parametrize(("status", "code"), [(400, 3), (401, 4), (403, 4), (500, 5)])
+@pytest.mark.parametrize(("status", "code"), [(400, 3), (404, 3), (401, 4), (403, 4), (500, 5)])
 def test_a_push_that_is_refused_has_its_code(run, credentials, fake, status, code):
     fake.push.fail(status, times=None)
     result = run("push", "--body", "B")
 
     assert (result.code, result.out) == (code, "")
     assert fake.push.requests[-1].correlation_id in result.err
+
+
+def test_a_push_that_is_too_large_is_told(run, credentials, fake):
+    result = run("push", "--body", "x" * 5000)
+
+    assert (result.code, fake.pushes) == (3, [])
+    assert "Maximum bytes: 4096" in result.err and "send less" in result.err
 
 
 def test_a_push_whose_answer_is_lost_is_not_sent_again(run, credentials, fake):

@@ -39,6 +39,7 @@ _HINTS: tuple[tuple[type[GenesysStreamError], str], ...] = (
         "give the OAuth client a role with the permissions for it, such as ai:llm:write and notifications:push:write",
     ),
     (_errors.NotFound, "check --completions-path, --push-path and the region: not every organisation has these paths"),
+    (_errors.PayloadTooLarge, "send less: FCM and APNs take 4096 bytes for a push"),
     (_errors.RateLimited, "wait a little, or send fewer pushes with a longer --window"),
     (_errors.ConnectFailed, "check the region, --base-url, and this machine's network and proxy"),
     (_errors.StreamTruncated, "try again: the service, or a proxy before it, ended the stream early"),

@@ -130,5 +130,5 @@ def _row(batch: Batch, latency: str, text: str, *, lost: bool = False) -> _Row:
 
 
 def _text_of(batch: Batch) -> str:
-    text = quoted(batch.text)
-    return f"{batch.state}: {text}" if batch.final else text
+    text = quoted(batch.text) if batch.text else ""
+    return ": ".join(filter(None, (batch.state if batch.final else "", text)))

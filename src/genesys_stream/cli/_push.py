@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from .._core.relaying.payload import TITLE
-from .._errors import AmbiguousDelivery, BadRequest, GenesysStreamError
+from .._errors import AmbiguousDelivery, GenesysStreamError
 from ._codes import ExitCode
 from ._failures import Failure, code_of
 from ._format import one_line
@@ -50,8 +50,8 @@ def push(
             Failure(stopped, ExitCode.INTERRUPTED).show()
             raise
         except GenesysStreamError as error:
-            undelivered = isinstance(error, (AmbiguousDelivery, BadRequest))
-            raise Failure(error, ExitCode.UNDELIVERED if undelivered else code_of(error)) from error
+            code = ExitCode.UNDELIVERED if isinstance(error, AmbiguousDelivery) else code_of(error)
+            raise Failure(error, ExitCode.UNDELIVERED if code is ExitCode.BROKEN else code) from error
     fields = receipt_object(receipt)
     if as_json:
         write_json(fields)

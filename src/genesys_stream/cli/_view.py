@@ -108,11 +108,14 @@ def rows_of(summary: Summary) -> list[tuple[str, str]]:
         ("generated", f"{count(len(text), 'character')}, {count(len(text.encode('utf-8', 'replace')), 'byte')}"),
         ("delivered", f"{count(len(report.pushes), 'push')}, {count(summary.delivered_bytes, 'byte')}"),
         ("undelivered", _undelivered(report)),
-        ("resent", str(report.resent)),
         ("first token", "none" if summary.first_token is None else f"after {duration(summary.first_token)}"),
-        ("held", duration(report.held_seconds)),
-        ("paced", duration(report.paced_seconds)),
     ]
+    if report.resent:
+        rows.append(("resent", f"{count(report.resent, 'push')}, whose answer was lost"))
+    if report.held_seconds:
+        rows.append(("held", f"{duration(report.held_seconds)}, by failures and rate limits"))
+    if report.paced_seconds:
+        rows.append(("paced", f"{duration(report.paced_seconds)}, so that no rate limit is hit"))
     if summary.phone is not None:
         rows.append(("phone", _proof(summary, summary.phone)))
     return rows
