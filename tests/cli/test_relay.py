@@ -352,7 +352,7 @@ def test_a_pipe_gets_no_control_codes_and_utf8(spawn, finish, credentials, fake,
     environment.setenv("FORCE_COLOR", "1")
     environment.setenv("PYTHONIOENCODING", "utf-8")
     fake.completions.queue(Say(tokens=("Grüße \x1b[31m", "👋🏽")))
-    result = finish(spawn("relay", "Hi"))
+    result = finish(spawn("relay", "--coalescer", "final-only", "Hi"))
 
     assert result.code == 0
     assert "\x1b" not in result.out

@@ -43,13 +43,14 @@ def served(spawn, environment):
 
 def stop(process):
     process.terminate()
-    return process.communicate(timeout=60)[1].decode()
+    printed = process.communicate(timeout=60)[1].decode()
+    return printed.replace("Paste these lines into another terminal. Ctrl-C stops the sandbox.\n", "")
 
 
 def test_each_request_and_each_push_is_a_line(served, run):
     process = served()
     relayed = run("relay", "--json", "--coalescer", "sentence", "How does Go stream HTTP?")
-    lines = stop(process).splitlines()[1:]
+    lines = stop(process).splitlines()
 
     pushes = [line for line in lines if "/notifications/push 202  push " in line]
     assert len(pushes) == relayed.report["pushes"]
@@ -80,6 +81,6 @@ def test_a_request_that_makes_no_sense_is_a_line_too(served, environment):
     with httpx.Client(trust_env=False) as http:
         http.get(url + "/%1b[2J?secret=1")
         http.post(url + "/api/v2/notifications/push", content=b"[1]")
-    lines = stop(process).splitlines()[1:]
+    lines = stop(process).splitlines()
 
     assert [line[9:] for line in lines] == ["GET /\ufffd[2J 404", "POST /api/v2/notifications/push 401"]
