@@ -16,6 +16,7 @@ GenesysStreamError
 │   │   ├── Conflict            409
 │   │   ├── PayloadTooLarge     413
 │   │   ├── UnsupportedMediaType 415
+│   │   ├── InvalidToken        a device token that a push service no longer takes
 │   │   ├── RateLimited         429, and the token endpoint's "rate limit exceeded"
 │   │   └── ServerError         5xx
 │   │       ├── BadGateway      502
@@ -40,7 +41,6 @@ GenesysStreamError
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 if TYPE_CHECKING:
@@ -64,13 +64,15 @@ class GenesysStreamError(Exception):
         retryable: Whether the same call may well succeed when it is made again.
         retry_after: Seconds that the service asked to wait, where it did.
         partial: What a stream had said before it broke.
-        report: What a relay had delivered before it broke.
+        report: What a relay had delivered before it broke; to several sinks, what it had delivered to the first.
+        reports: What a relay had delivered to each of its sinks.
     """
 
     retryable: bool = False
     retry_after: float | None = None
     partial: Completion | None = None
     report: RelayReport | None = None
+    reports: tuple[RelayReport, ...] = ()
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle by state, so that no subclass can lose its fields on the way; a report may hold the error itself."""
@@ -193,6 +195,23 @@ class Conflict(StatusError):
 
 class PayloadTooLarge(StatusError):
     """413: the request is larger than the service takes."""
+
+
+class InvalidToken(StatusError):
+    """A push service no longer takes a device token: nothing more is to be pushed to it.
+
+    Attributes:
+        gone: Whether the token is dead, so that it should be deleted unless it was registered after `since`; otherwise
+            it may belong to another app, project or environment, which should be checked first.
+        since: From when on the service knows the token to be dead, in seconds since 1970; None where it does not say.
+    """
+
+    def __init__(
+        self, message: str, *, status: int = 410, gone: bool = True, since: float | None = None, **facts: Any
+    ) -> None:
+        super().__init__(message, status=status, **facts)
+        self.gone = gone
+        self.since = since
 
 
 class UnsupportedMediaType(StatusError):
@@ -332,12 +351,6 @@ class TransportIdleTimeout(TimeoutExpired):
 
 class DeadlineExceeded(TimeoutExpired):
     """The call was not over within `Timeouts.total` seconds."""
-
-
-def attach_report(error: BaseException, report: RelayReport) -> None:
-    """Put a relay's report on the exception that ended it, whoever's it is, unless its class leaves no room."""
-    with suppress(AttributeError, TypeError):
-        error.report = report  # type: ignore[attr-defined]  # ours declare it, and on a stranger's it does no harm
 
 
 def bare(error: E) -> E:

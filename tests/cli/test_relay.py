@@ -185,6 +185,15 @@ def test_text_that_the_push_service_refuses_is_undelivered(run, credentials, fak
     assert fake.push.requests[0].correlation_id in result.err
 
 
+def test_a_loss_is_one_line_on_stderr(spawn, finish, credentials, fake):
+    """The library's own warning is for programs; the command's message and summary say the same."""
+    fake.push.fail(400, times=None)
+    result = finish(spawn("relay", "Hi"))
+
+    assert result.code == 3
+    assert result.err.startswith("genesys-stream: text could not be delivered: ") and result.err.count("\n") == 1
+
+
 def test_lines_tell_of_losses_too(run, credentials, fake):
     fake.push.fail(400, times=None)
     result = run("relay", "Hi")

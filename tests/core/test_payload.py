@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 from tests.strategies import unicode_texts
 
 from genesys_stream._core.relaying.payload import RESERVED, Envelope, check_push
-from genesys_stream._core.relaying.text import last_cut
+from genesys_stream._core.text import last_cut
 from genesys_stream._errors import InvalidArgument
 from genesys_stream._values import Batch
 from genesys_stream._wire import dumps, join_surrogates

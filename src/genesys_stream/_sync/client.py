@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -11,7 +12,7 @@ from typing import Any, Self
 from .._auth import ClientCredentials, credentials_of, hidden
 from .._core.http.retry import Retry
 from .._core.http.settings import COMPLETIONS_PATH, PUSH_PATH, from_environment, settings
-from .._core.relaying.limits import GENESYS, Ledger, Rate
+from .._core.relaying.limits import GENESYS, Rate, RateLimits
 from .._http import MAX_CONNECTIONS, checked_client, checked_transport
 from .._values import Timeouts
 from .._values._checks import check_kind, check_whole
@@ -108,13 +109,13 @@ class Client:
         self._session = Session(
             checked_client(http_client, awaits=False), session, hidden(access_token), max_connections
         )
-        self._ledger = Ledger(push_rate)
+        self._limits = RateLimits(push_rate, threading.Lock())
         self._shares = False
         self._furnish()
 
     def _furnish(self) -> None:
         self.completions = Completions(self._session, self._settings)
-        self.push = PushClient(self._session, self._settings, self._ledger)
+        self.push = PushClient(self._session, self._settings, self._limits)
 
     @classmethod
     def from_env(cls, **arguments: Any) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Any
 
@@ -55,6 +56,8 @@ def app(*, verbose: bool) -> None:
     GENESYSCLOUD_REGION, or GENESYSCLOUD_ACCESS_TOKEN. The names GENESYS_CLOUD_CLIENT_ID, GENESYS_CLIENT_ID and their
     like work, too. "genesys-stream doctor" says what is wrong with them.
     """
+    # Without -v the library's warnings are not printed: the summary and the exit code have all that they say.
+    logging.getLogger("genesys_stream").addHandler(logging.NullHandler())
     if verbose:
         log_to_stderr()
 

@@ -6,19 +6,29 @@ from collections.abc import Callable
 
 import click
 
-from .._core.relaying import coalescers
-from .._core.relaying.coalescers import Coalescer
+from .. import (
+    Coalescer,
+    FinalOnly,
+    Idle,
+    Line,
+    MarkdownBlock,
+    Paragraph,
+    PassThrough,
+    Sentence,
+    TimeSize,
+    Word,
+)
 
 COALESCERS: dict[str, tuple[Callable[..., Coalescer], frozenset[str]]] = {
-    "final-only": (coalescers.FinalOnly, frozenset()),
-    "idle": (coalescers.Idle, frozenset()),
-    "line": (coalescers.Line, frozenset({"max_bytes"})),
-    "markdown-block": (coalescers.MarkdownBlock, frozenset({"max_bytes"})),
-    "paragraph": (coalescers.Paragraph, frozenset({"max_bytes"})),
-    "pass-through": (coalescers.PassThrough, frozenset()),
-    "sentence": (coalescers.Sentence, frozenset({"max_bytes"})),
-    "time-size": (coalescers.TimeSize, frozenset({"window", "max_bytes"})),
-    "word": (coalescers.Word, frozenset({"max_bytes"})),
+    "final-only": (FinalOnly, frozenset()),
+    "idle": (Idle, frozenset()),
+    "line": (Line, frozenset({"max_bytes"})),
+    "markdown-block": (MarkdownBlock, frozenset({"max_bytes"})),
+    "paragraph": (Paragraph, frozenset({"max_bytes"})),
+    "pass-through": (PassThrough, frozenset()),
+    "sentence": (Sentence, frozenset({"max_bytes"})),
+    "time-size": (TimeSize, frozenset({"window", "max_bytes"})),
+    "word": (Word, frozenset({"max_bytes"})),
 }
 
 

@@ -14,7 +14,6 @@ from attrs import frozen
 
 from .. import _relay as library
 from .._core.reading.surrogates import SurrogateJoiner
-from .._core.relaying.relay import GIVE_UP_AFTER
 from .._errors import GenesysStreamError
 from .._sync.completions import CompletionStream
 from .._values import CompletionChunk, Delivery, RelayReport, Timeouts, Undelivered
@@ -85,6 +84,8 @@ def relay(
     coalescer = make_coalescer(strategy, window=window, max_bytes=max_bytes)
     to = check_setup(targets, service)
     titles: dict[str, Any] = {} if title is None else {"title": title}
+    # Who limits the whole answer does not expect to wait minutes more for a push service that is down.
+    limits: dict[str, Any] = {} if timeout is None else {"give_up_after": min(timeout, 300.0)}
     with connect(service) as connection:
         stream = connection.client.completions.stream(**question, timeouts=Timeouts(total=timeout))
         sink = connection.client.push.to(*to, **titles, dry_run=dry_run)
@@ -96,9 +97,8 @@ def relay(
                     shown,
                     sink,
                     coalescer=coalescer,
-                    # Who limits the whole answer does not expect to wait minutes more for a push service that is down.
-                    give_up_after=GIVE_UP_AFTER if timeout is None else min(timeout, GIVE_UP_AFTER),
                     on_event=lambda event: _show(view, event),
+                    **limits,
                 )
             )
         view.end(Summary(report, stream.timing.first_token, _phone(connection, dry_run=dry_run)))

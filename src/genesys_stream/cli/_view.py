@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from ..testing import FakeGenesys
 
 
+_SHORTEST = 0.001
+"""Seconds below which a wait is left out of the summary."""
+
+
 @frozen
 class Phone:
     """What the sandbox's phone has, assembled from the payloads that were pushed to it.
@@ -112,9 +116,9 @@ def rows_of(summary: Summary) -> list[tuple[str, str]]:
     ]
     if report.resent:
         rows.append(("resent", f"{count(report.resent, 'push')}, whose answer was lost"))
-    if report.held_seconds:
+    if report.held_seconds >= _SHORTEST:
         rows.append(("held", f"{duration(report.held_seconds)}, by failures and rate limits"))
-    if report.paced_seconds:
+    if report.paced_seconds >= _SHORTEST:
         rows.append(("paced", f"{duration(report.paced_seconds)}, so that no rate limit is hit"))
     if summary.phone is not None:
         rows.append(("phone", _proof(summary, summary.phone)))

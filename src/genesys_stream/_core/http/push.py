@@ -18,9 +18,10 @@ def push_request(url: str, content: bytes) -> Request:
     return Request("POST", url, {"Content-Type": "application/json", "Accept": "application/json"}, content)
 
 
-def dry_receipt(content: bytes) -> PushReceipt:
-    """What a push is answered that was only tried out."""
+def dry_run_flow(content: bytes) -> Conversation[PushReceipt]:
+    """Send nothing; returns the receipt of a dry run."""
     return PushReceipt(status="dry_run", attempts=0, extra={"bytes": len(content)})
+    yield  # which makes it a flow like any other
 
 
 def push(request: Request, retry: Retry, *, reauthorise: bool, resend_lost: bool) -> Conversation[PushReceipt]:

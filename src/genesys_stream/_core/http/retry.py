@@ -113,6 +113,35 @@ class Patience:
         return min(asked + self._retry.jitter(next(self._bounds)), LONGEST)
 
 
+class RetryState:
+    """The failures of one call, and how long to wait before the next attempt.
+
+    Attributes:
+        failures: How many failures count so far.
+    """
+
+    def __init__(self, retry: Retry) -> None:
+        self._retry = retry
+        self.failures = 0
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew, as after a success."""
+        self.failures = 0
+        self._bounds = backoff.expo(factor=self._retry.first_wait, max_value=self._retry.longest_wait)
+        next(self._bounds)
+
+    def backoff(self, error: GenesysStreamError, *, counts: bool = True) -> float:
+        """Return how many seconds to wait after a failure: its Retry-After, and a jitter that grows.
+
+        Args:
+            error: The failure.
+            counts: Whether it is one of the attempts.
+        """
+        self.failures += counts
+        return min(max(0.0, error.retry_after or 0.0) + self._retry.jitter(next(self._bounds)), LONGEST)
+
+
 def ask(
     request: Request,
     patience: Patience,

@@ -23,7 +23,7 @@ from ..._errors import InvalidArgument
 from ..._values import Artifact
 from ..._values._checks import shown
 from ..._wire import kind
-from ..relaying.text import prefix_length, utf8_size
+from ..text import prefix_length, utf8_size
 from .json_path import decoded, parse_path, spelled
 from .surrogates import SurrogateJoiner
 

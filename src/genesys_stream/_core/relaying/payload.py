@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -11,7 +12,7 @@ from ..._errors import InvalidArgument
 from ..._values import Batch
 from ..._values._checks import check_kind, shown
 from ..._wire import dumps, kind, unstructure
-from .text import last_cut, utf8_size
+from ..text import last_cut, utf8_size
 
 Caption: TypeAlias = "str | Callable[[Batch], str]"
 """A title or a body: the same for all payloads, or made for each batch."""
@@ -244,30 +245,8 @@ class Envelope:
             InvalidArgument: If a field of the batch is of the wrong kind, or the callable for the title or the body
                 returned something else than a string.
         """
-        _check_batch(batch)
-        return self._around(self._repeating(batch))
-
-    def _repeating(self, batch: Batch) -> Batch:
-        """Put as much of the text before a batch in front of it as is asked for and fits."""
-        before = batch.before[-self.history :] if self.history else ""
-
-        def with_last(n: int) -> Batch:
-            repeated = before[len(before) - n :]
-            return evolve(batch, text=repeated + batch.text, offset=batch.offset - utf8_size(repeated), before="")
-
-        most, too_many = 0, len(before) + 1
-        while too_many - most > 1:
-            # All of it first, which is what fits as long as the text is short.
-            n = len(before) if too_many > len(before) else (most + too_many) // 2
-            fits = len(dumps(self._around(with_last(n)))) <= self.max_payload_bytes
-            most, too_many = (n, too_many) if fits else (most, n)
-        return with_last(most)
-
-    def _around(self, batch: Batch) -> dict[str, Any]:
-        title = body = ""
-        if self.alert == "all" or batch.final:
-            title, body = _caption("title", self.title, batch), _caption("body", self.body, batch)
-        return self._with(batch, title, body)
+        payload: dict[str, Any] = json.loads(self.encode(batch))
+        return payload
 
     def _with(self, batch: Batch, title: str, body: str) -> dict[str, Any]:
         data = {
@@ -293,6 +272,9 @@ class Envelope:
     def encode(self, batch: Batch) -> bytes:
         """Encode a batch to the bytes that are sent: compact JSON in raw UTF-8.
 
+        As much of the text before it is put in front of its text as the mode asks for and as fits. The result is
+        larger than `max_payload_bytes` only where the batch's own text does not fit.
+
         Args:
             batch: As for `payload`.
 
@@ -302,7 +284,29 @@ class Envelope:
         Raises:
             InvalidArgument: As `payload`.
         """
-        return dumps(self.payload(batch))
+        _check_batch(batch)
+        before = batch.before[-self.history :] if self.history else ""
+        content = self._encode(batch, before)
+        if not before or len(content) <= self.max_payload_bytes:
+            return content
+        content = self._encode(batch, "")
+        fits, too_many = 0, len(before)
+        while too_many - fits > 1:
+            n = (fits + too_many) // 2
+            longer = self._encode(batch, before[-n:])
+            if len(longer) <= self.max_payload_bytes:
+                fits, content = n, longer
+            else:
+                too_many = n
+        return content
+
+    def _encode(self, batch: Batch, before: str) -> bytes:
+        if before:
+            batch = evolve(batch, text=before + batch.text, offset=batch.offset - utf8_size(before), before="")
+        title = body = ""
+        if self.alert == "all" or batch.final:
+            title, body = _caption("title", self.title, batch), _caption("body", self.body, batch)
+        return dumps(self._with(batch, title, body))
 
     def fit(self, batch: Batch) -> int:
         """Count the characters of a batch's text that go into one payload, together with everything around them.
@@ -316,27 +320,39 @@ class Envelope:
         Raises:
             InvalidArgument: If `max_payload_bytes` leaves no room for a character, or as `payload`.
         """
-        _check_batch(batch)
-        text = batch.text
-
-        def size(n: int) -> int:
-            return len(dumps(self._around(evolve(batch, text=text[:n], before=""))))
-
-        def fits(n: int) -> bool:
-            return size(n) <= self.max_payload_bytes
-
-        if len(text) < self.max_payload_bytes and fits(len(text)):
-            return len(text)
-        # Titles and bodies may be made of the text, and escapes take room, so sizes are measured, never computed.
-        most, too_many = 0, min(len(text), self.max_payload_bytes)
-        while too_many - most > 1:
-            n = (most + too_many) // 2
-            most, too_many = (n, too_many) if fits(n) else (most, n)
-        if most == 0:
-            problem = f"leaves no room for text: with at most one character of it the payload has {size(1)} bytes"
+        n = largest_fit(batch, self.encode, self.max_payload_bytes)
+        if n == 0 and batch.text:
+            smallest = len(self.encode(evolve(batch, text=batch.text[:1], before="")))
+            problem = f"leaves no room for text: with at most one character of it the payload has {smallest} bytes"
             raise InvalidArgument("max_payload_bytes", problem)
-        cut = last_cut(text[: most + 1], most)
-        return cut if cut and fits(cut) else most
+        return n
+
+
+def largest_fit(batch: Batch, encode: Callable[[Batch], bytes], max_bytes: int) -> int:
+    """Count the characters of a batch's text that go into one payload, measured on its bytes.
+
+    Args:
+        batch: The batch.
+        encode: Makes its payload.
+        max_bytes: The largest payload, in bytes.
+
+    Returns:
+        Whole clusters where possible; 0 if not even one character fits.
+    """
+    text = batch.text
+
+    def fits(n: int) -> bool:
+        return len(encode(evolve(batch, text=text[:n], before=""))) <= max_bytes
+
+    if len(text) <= max_bytes and fits(len(text)):
+        return len(text)
+    # Titles and bodies may be made of the text, and escapes take room, so sizes are measured, never computed.
+    most, too_many = 0, min(len(text), max_bytes + 1)
+    while too_many - most > 1:
+        n = (most + too_many) // 2
+        most, too_many = (n, too_many) if fits(n) else (most, n)
+    cut = last_cut(text[: most + 1], most)
+    return cut if cut and fits(cut) else most
 
 
 def _caption(name: str, caption: Caption, batch: Batch) -> str:

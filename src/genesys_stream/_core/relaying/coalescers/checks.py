@@ -8,7 +8,7 @@ from typing import Any
 from ...._errors import InvalidArgument
 from ...._values._checks import check_seconds, shown
 from ...._wire import kind
-from ._protocol import Coalescer
+from .protocol import Coalescer
 
 
 def seconds(_: object, attribute: Any, value: Any) -> None:
