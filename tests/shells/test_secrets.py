@@ -113,9 +113,9 @@ class Stop(BaseException):
 
 
 class TestAFullRun:
-    @pytest.mark.parametrize("mishap", [*MISHAPS.values(), *PUSH_MISHAPS.values()], ids=[*MISHAPS, *PUSH_MISHAPS])
-    async def test_nothing_is_shown(self, world, fake, server, mishap, caplog):
-        """A stream, a relay, a whole completion and a push, with each mishap: logs, reprs, tracebacks, pickles."""
+    @pytest.mark.parametrize("fault", [*MISHAPS.values(), *PUSH_MISHAPS.values()], ids=[*MISHAPS, *PUSH_MISHAPS])
+    async def test_nothing_is_shown(self, world, fake, server, fault, caplog):
+        """A stream, a relay, a whole completion and a push, with each fault: logs, reprs, tracebacks, pickles."""
         caplog.set_level(logging.DEBUG, "genesys_stream")
         caplog.set_level(logging.INFO)
         values, errors = [], []
@@ -150,7 +150,7 @@ class TestAFullRun:
                 lambda: client.push.send(*PUSH),
                 lambda: world.relay(relayed, sink, retry=ONCE, give_up_after=0.0, on_event=values.append),
             ):
-                mishap(fake)
+                fault(fake)
                 await attempt(call())
                 fake.completions._queue.clear()
                 fake.tokens._queue.clear()
@@ -163,7 +163,7 @@ class TestAFullRun:
             report = getattr(one, "report", None) or one
             errors += [lost.error for lost in getattr(report, "undelivered", ()) if lost.error not in errors]
 
-        assert bool(errors) == (mishap is not MISHAPS["none"])
+        assert bool(errors) == (fault is not MISHAPS["none"])
         check(caplog.text, tokens=tokens, where="the log")
         for value in values:
             check(f"{value!r} {value}" if type(value).__str__ is object.__str__ else repr(value), tokens=tokens)

@@ -458,11 +458,12 @@ def fake_it() -> None:
     fake = FakeGenesys(token_interval=0.01, rate_limit=(300, 60.0))
     fake.completions.say("Hello", Cut(3, "character"), every=0.1, times=None)
     fake.completions.queue(Say(("Hel", "lo")))
+    fake.completions.say(tool_calls=[("get_time", {})])
     fake.push.rate_limit(retry_after=1.5, times=2)
     with fake.serve() as server:
         assert_type(server, FakeServer)
         assert_type(server.base_url, str)
-    assert_type(fake.diary, list[Entry])
+    assert_type(fake.request_log, list[Entry])
     with httpx.Client(transport=fake.transport) as http:
         Client(**fake.client_options(), http_client=http)
     httpx.AsyncClient(transport=fake.transport)
