@@ -169,7 +169,9 @@ class Pushes(Generic[ReceiptT, SinkT]):
         check_kind("profile", profile, Profile, optional=True)
 
         def send(content: bytes, batch: Batch) -> ReceiptT:  # noqa: ARG001 - the payload says all of it
-            return self.send_payload(content, retry=ONCE, dry_run=dry_run)
+            held = [content]
+            del content  # as in `send`
+            return self.send_payload(held.pop(), retry=ONCE, dry_run=dry_run)
 
         return type(self)._sink(
             send=send,

@@ -20,7 +20,7 @@ from ._core.relaying.sink import AsyncSink, Sink
 from ._outlets import Outlet, RelaySettings
 from ._values import Batch, CompletionChunk, RelayReport
 from ._values._checks import check_hook, check_kind, check_seconds, check_whole
-from ._wire import kind
+from ._wire import type_name
 
 DEFAULT_RETRY = Retry(attempts=8)
 
@@ -131,7 +131,7 @@ def relay_each(source: Any, sinks: Sequence[Any], **options: Unpack[RelayOptions
         InvalidArgument: An argument is invalid.
     """
     if isinstance(sinks, (str, bytes)) or not isinstance(sinks, Sequence):
-        raise _errors.InvalidArgument("sinks", f"must be a list of sinks, not {kind(sinks)}")
+        raise _errors.InvalidArgument("sinks", f"must be a list of sinks, not {type_name(sinks)}")
     if not sinks:
         raise _errors.InvalidArgument("sinks", "must be at least one")
     return _start(source, {f"sinks[{i}]": sink for i, sink in enumerate(sinks)}, options)
@@ -141,7 +141,7 @@ def _start(source: Any, sinks: dict[str, Any], options: RelayOptions) -> Any:
     is_async = hasattr(source, "__aiter__")
     if not is_async and (isinstance(source, (str, bytes, type)) or not hasattr(source, "__iter__")):
         raise _errors.InvalidArgument(
-            "source", f"must be an (async) iterable of chunks or of strings, not {kind(source)}"
+            "source", f"must be an (async) iterable of chunks or of strings, not {type_name(source)}"
         )
     for argument, sink in sinks.items():
         _check_sink(argument, sink, is_async=is_async)
@@ -172,7 +172,7 @@ def _check_sink(argument: str, sink: object, *, is_async: bool) -> None:
     if isinstance(sink, (Sink, AsyncSink)):
         return
     if not callable(sink):
-        raise _errors.InvalidArgument(argument, f"must be a Sink, or callable with a Batch, not {kind(sink)}")
+        raise _errors.InvalidArgument(argument, f"must be a Sink, or callable with a Batch, not {type_name(sink)}")
     if not is_async and (inspect.iscoroutinefunction(sink) or inspect.iscoroutinefunction(type(sink).__call__)):
         raise _errors.InvalidArgument(
             argument, "must not be async where the source is not; hand both over async, or neither"

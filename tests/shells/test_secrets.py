@@ -13,6 +13,7 @@ from tests.shells.worlds import Dressed
 
 from genesys_stream import (
     Batch,
+    Batcher,
     ClientCredentials,
     CompletionAccumulator,
     Envelope,
@@ -153,7 +154,7 @@ class TestAFullRun:
                 await attempt(call())
                 fake.completions._queue.clear()
                 fake.tokens._queue.clear()
-            values += [client, client.completions, client.push, stream, sink, sink.budget]
+            values += [client, client.completions, client.push, stream, sink, sink.limiter]
             values += [getattr(one, "it", one) for one in values if isinstance(one, Dressed)]
             values += [stream.completion, stream.timing]
         tokens = fake.issued_tokens
@@ -257,13 +258,18 @@ class TestArguments:
 
 def test_reprs_of_the_parts():
     """Machines that hold text, and nouns that carry it, show how much it is, never what."""
-    decoder, accumulator, assembler, coalescer = EventDecoder(), CompletionAccumulator(), StreamAssembler(), TimeSize()
+    decoder, accumulator, assembler, batcher = (
+        EventDecoder(),
+        CompletionAccumulator(),
+        StreamAssembler(),
+        Batcher(TimeSize()),
+    )
     (event,) = decoder.feed(chunk(SAID))
     decoder.feed(SAID.encode())
-    coalescer.feed(SAID, 0.0)
+    batcher.feed(SAID, 0.0)
     batch = Batch(SAID, before=SAID, stream_id="s", state="complete", total=len(SAID))
     envelope = Envelope([DEVICE], title=ASKED, data={"key": SAID}, ref=SAID)
     session = ClientCredentials("client-id", SECRET)
 
-    for value in (decoder, accumulator, assembler, coalescer, event, batch, envelope, session):
+    for value in (decoder, accumulator, assembler, batcher, event, batch, envelope, session):
         check(f"{value!r} {value}")

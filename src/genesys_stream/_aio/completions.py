@@ -15,9 +15,9 @@ from typing_extensions import Unpack
 from .. import _errors
 from .._core.http.exchange import Reply
 from .._core.http.settings import Settings
-from .._core.reading.chunks import warm_up
+from .._core.reading.chunks import precompile
 from .._core.reading.completions import Call, CompletionOptions, complete, completion_call
-from .._core.reading.stream import DRAIN_SECONDS, LATE_SECONDS, Reading, Want
+from .._core.reading.stream import DRAIN_SECONDS, LATE_SECONDS, Action, StreamState
 from .._core.reading.surrogates import SurrogateJoiner
 from .._http import failure, step
 from .._values import Completion, CompletionChunk, Message, Timing
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NEVER = float("inf")
-_READ = Want.READ  # an enum's members take their time to be found
+_READ = Action.READ  # an enum's members take their time to be found
 
 
 class AsyncCompletionStream:
@@ -51,7 +51,7 @@ class AsyncCompletionStream:
         self._session = session
         self._call = call
         self._settings = call.settings
-        self._reading: Reading | None = None
+        self._reading: StreamState | None = None
         self._ready: deque[CompletionChunk] = deque()
         self._response: Any = None
         self._pieces: Pieces | None = None
@@ -77,7 +77,7 @@ class AsyncCompletionStream:
             self._busy = True
             try:
                 reading, pieces = self._reading, self._pieces
-                if reading is not None and pieces is not None and reading.want is _READ and not self._closed:
+                if reading is not None and pieces is not None and reading.next_action is _READ and not self._closed:
                     await self._read(reading, pieces)
                 else:
                     await self._pull()
@@ -194,31 +194,31 @@ class AsyncCompletionStream:
         self._ready.clear()
         await self._release()
 
-    def _begun(self) -> Reading:
+    def _begun(self) -> StreamState:
         """The reading, whose clocks start when the stream is first asked for something."""
         if self._reading is None:
-            self._reading = Reading(self._call, reauthorise=self._session.reauthorises, now=clock())
+            self._reading = StreamState(self._call, reauthorise=self._session.reauthorises, now=clock())
         return self._reading
 
     async def _pull(self) -> None:
         """Do what the reading wants next."""
         reading = self._begun()
-        if self._closed or reading.want is Want.NOTHING:
+        if self._closed or reading.next_action is Action.NOTHING:
             await self._release()
             if reading.failure is not None and not self._closed:
                 raise reading.failure
             raise StopAsyncIteration
-        if reading.want is Want.OPEN:
+        if reading.next_action is Action.OPEN:
             await self._release()
             await self._open(reading)
-        elif reading.want is Want.DRAIN:
+        elif reading.next_action is Action.DRAIN:
             await self._drain(reading)
         else:
             # The connection was given back in the middle of a read, as by a cancellation.
             self._ready.extend(reading.ended(clock()))
 
-    async def _open(self, reading: Reading) -> None:
-        if reading.want is not Want.OPEN or self._closed:
+    async def _open(self, reading: StreamState) -> None:
+        if reading.next_action is not Action.OPEN or self._closed:
             return
         try:
             with closing(reading.opening()) as conversation:
@@ -256,7 +256,7 @@ class AsyncCompletionStream:
         self._response = response
         self._give_back_later = self._session.reaper.later(partial(give_back, response))
 
-    async def _read(self, reading: Reading, pieces: Pieces) -> None:
+    async def _read(self, reading: StreamState, pieces: Pieces) -> None:
         alarm = self._alarm
         try:
             if alarm is None:
@@ -290,11 +290,11 @@ class AsyncCompletionStream:
             return await pieces.read()
         return b""
 
-    def _due_of_a_read(self, reading: Reading) -> float:
+    def _due_of_a_read(self, reading: StreamState) -> float:
         due = reading.due
         return _NEVER if due is None else max(due, self._time() + LATE_SECONDS)
 
-    async def _drain(self, reading: Reading) -> None:
+    async def _drain(self, reading: StreamState) -> None:
         """Read the little that is left of the body, briefly, so that the connection can be used again."""
         reading.ended(clock())
         until = clock() + DRAIN_SECONDS
@@ -399,7 +399,7 @@ class AsyncCompletions:
     def __init__(self, session: Session, settings: Settings) -> None:
         self._session = session
         self._settings = settings
-        warm_up()
+        precompile()
 
     def stream(
         self,

@@ -60,7 +60,7 @@ class AsyncRelay:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._read)
                 for sender in self._senders[1:]:
-                    group.start_soon(sender.run)
+                    group.start_soon(self._run_beside, sender, group.cancel_scope)
                 try:
                     await self._senders[0].run(on_interruption=group.cancel_scope.cancel)
                 except BaseException as error:  # noqa: BLE001 - it is raised below
@@ -69,9 +69,19 @@ class AsyncRelay:
             # The interruption over again, as the task group saw it; it is raised below, with the report.
             if self._interruption is None:
                 raise
-        return conclude(self._outlets, self._completion(), self._interruption, self.settings)
+        return conclude(self._outlets, self.completion(), self._interruption, self.settings)
 
-    def _completion(self) -> Completion:
+    async def _run_beside(self, sender: _Sender, scope: anyio.CancelScope) -> None:
+        """Run the sender of another sink: what interrupts it, such as Ctrl-C, interrupts the whole relay."""
+        try:
+            await sender.run(on_interruption=scope.cancel)
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is raised where `relay_each` was called
+            self._interruption = error
+
+    def completion(self) -> Completion:
+        """Return what was said so far."""
         source = self._source
         return source.completion if isinstance(source, AsyncCompletionStream) else self._other.completion
 
@@ -94,11 +104,12 @@ class AsyncRelay:
             if own is not None:
                 await own.result()  # one that somebody has closed ends as quietly as one that is whole
         except BaseException as caught:
+            text = ""  # a report that shows the locals of every frame shows nothing that was said
             if isinstance(caught, anyio.get_cancelled_exc_class()) and anyio.current_effective_deadline() == _CANCELLED:
                 raise
             # Raised where `relay` was called; even a KeyboardInterrupt, or a cancellation that is the source's own.
             error = caught
-        self._end(end_of(error, self._completion().finish_reason, self._clock()))
+        self._end(end_of(error, self.completion().finish_reason, self._clock()))
         if isinstance(error, KeyboardInterrupt):
             # Ctrl-C hits whichever task runs, and has the same grace wherever it does.
             for sender in senders:
@@ -196,6 +207,7 @@ class _Sender:
         if state.in_flight is not None:
             # Ctrl-C hit just before the sink was called, or just after; the same bytes again do no harm.
             state.failed(state.in_flight, interrupted(), self._clock())
+        state.catch_up(self._relay.completion().text, self._clock())
         state.end(End("cancelled", self._clock(), type(error).__name__, error))
         try:
             with anyio.CancelScope(deadline=self._clock() + self._relay.settings.grace, shield=True):

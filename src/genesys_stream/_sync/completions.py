@@ -15,9 +15,9 @@ from typing_extensions import Unpack
 from .. import _errors
 from .._core.http.exchange import Reply
 from .._core.http.settings import Settings
-from .._core.reading.chunks import warm_up
+from .._core.reading.chunks import precompile
 from .._core.reading.completions import Call, CompletionOptions, complete, completion_call
-from .._core.reading.stream import DRAIN_SECONDS, Reading, Want
+from .._core.reading.stream import DRAIN_SECONDS, Action, StreamState
 from .._core.reading.surrogates import SurrogateJoiner
 from .._http import failure, step
 from .._values import Completion, CompletionChunk, Message, Timing
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_READ = Want.READ  # an enum's members take their time to be found
+_READ = Action.READ  # an enum's members take their time to be found
 
 
 class CompletionStream:
@@ -50,7 +50,7 @@ class CompletionStream:
         self._session = session
         self._call = call
         self._settings = call.settings
-        self._reading: Reading | None = None
+        self._reading: StreamState | None = None
         self._ready: deque[CompletionChunk] = deque()
         self._response: Any = None
         self._pieces: Iterator[bytes] = iter(())
@@ -71,7 +71,7 @@ class CompletionStream:
         try:
             ready = self._ready
             while not ready:
-                if self._reading is not None and self._reading.want is _READ and not self._closed:
+                if self._reading is not None and self._reading.next_action is _READ and not self._closed:
                     self._read(self._reading)
                 else:
                     self._pull()
@@ -217,30 +217,30 @@ class CompletionStream:
             # Another thread is reading: its read ends now, and it gives the connection back itself.
             watchdog.bark(watch)
 
-    def _begun(self) -> Reading:
+    def _begun(self) -> StreamState:
         """The reading, whose clocks start when the stream is first asked for something."""
         if self._reading is None:
-            self._reading = Reading(self._call, reauthorise=self._session.reauthorises, now=clock())
+            self._reading = StreamState(self._call, reauthorise=self._session.reauthorises, now=clock())
         return self._reading
 
     def _pull(self) -> None:
         """Do what the reading wants next."""
         reading = self._begun()
-        if self._closed or reading.want is Want.NOTHING:
+        if self._closed or reading.next_action is Action.NOTHING:
             self._release()
             if reading.failure is not None and not self._closed:
                 raise reading.failure
             raise StopIteration
-        if reading.want is Want.OPEN:
+        if reading.next_action is Action.OPEN:
             self._release()
             self._open(reading)
-        elif reading.want is Want.DRAIN:
+        elif reading.next_action is Action.DRAIN:
             self._drain(reading)
         else:
             self._read(reading)
 
-    def _open(self, reading: Reading) -> None:
-        if reading.want is not Want.OPEN or self._closed:
+    def _open(self, reading: StreamState) -> None:
+        if reading.next_action is not Action.OPEN or self._closed:
             return
         response: Any = None
         try:
@@ -268,7 +268,7 @@ class CompletionStream:
         self._pieces = iter(response.stream)
         self._watch = Watch(response, reading)
 
-    def _read(self, reading: Reading) -> None:
+    def _read(self, reading: StreamState) -> None:
         try:
             piece = self._piece()
         except Exception as error:  # noqa: BLE001 - the HTTP library's, of which we make ours
@@ -293,7 +293,7 @@ class CompletionStream:
         finally:
             watch.since = None
 
-    def _drain(self, reading: Reading) -> None:
+    def _drain(self, reading: StreamState) -> None:
         """Read the little that is left of the body, briefly, so that the connection can be used again."""
         reading.ended(clock())
         until = clock() + DRAIN_SECONDS
@@ -363,7 +363,7 @@ class Completions:
     def __init__(self, session: Session, settings: Settings) -> None:
         self._session = session
         self._settings = settings
-        warm_up()
+        precompile()
 
     def stream(
         self,

@@ -41,6 +41,7 @@ class Relay:
         self._outlets = outlets
         self._settings = settings
         self._other = SourceText()
+        self._said: Completion | None = None  # when the relay was interrupted
         self._lock = threading.Condition()
         self._senders = [_Sender(outlet, self._lock, settings) for outlet in outlets]
 
@@ -71,6 +72,8 @@ class Relay:
         return conclude(self._outlets, self._completion(), interruption, self._settings)
 
     def _completion(self) -> Completion:
+        if self._said is not None:
+            return self._said
         source = self._source
         return source.completion if isinstance(source, CompletionStream) else self._other.completion
 
@@ -81,16 +84,16 @@ class Relay:
         try:
             with _closed_at_last(self._source) as items:
                 for item in items:
-                    text = accumulate(item) if own is None else item.text
-                    if not text:
-                        continue
                     with lock:
+                        if senders[0].state.ended:
+                            return
+                        text = accumulate(item) if own is None else item.text
+                        if not text:
+                            continue
                         now, full, wake = clock(), True, False
                         for sender in senders:
                             wake = sender.state.feed(text, now) or wake
                             full = full and sender.state.full
-                        if senders[0].state.ended:
-                            return
                         if wake:
                             lock.notify_all()
                         while full:
@@ -99,6 +102,7 @@ class Relay:
             if own is not None:
                 own.result()  # one that somebody has closed ends as quietly as one that is whole
         except BaseException as caught:  # noqa: BLE001 - it is raised where `relay` was called
+            text = ""  # a report that shows the locals of every frame shows nothing that was said
             error = caught
         with lock:
             end = end_of(error, self._completion().finish_reason, clock())
@@ -113,9 +117,11 @@ class Relay:
             until = clock() + self._settings.grace
             with self._lock:
                 self._senders[0].resume()
+                self._said = self._completion()
                 end = End("cancelled", clock(), type(error).__name__, error)
                 for sender in self._senders:
                     sender.until = until
+                    sender.state.catch_up(self._said.text, end.at)
                     sender.state.end(end)
                 self._lock.notify_all()
             # A stream's read ends with this; a generator that is running ends with its next item.
@@ -194,9 +200,7 @@ class _Sender:
         self._lock.wait(min(max(0.0, min(ends, default=float("inf")) - now), longest))
 
     def _ask_for_turn(self, wanted: TurnRequest) -> None:
-        at = wanted.turn.request(clock(), final=wanted.final)
-        if not isinstance(at, (int, float)):
-            raise _errors.InvalidArgument("limiter", "must answer with a time where the relay is not async")
+        at: Any = _not_awaitable("limiter", wanted.turn.request(clock(), final=wanted.final))
         with self._lock:
             self.state.turn_answered(at, clock())
 
@@ -204,7 +208,7 @@ class _Sender:
         state, lock = self.state, self._lock
         try:
             self._taken = None
-            receipt = _not_awaitable(self._send_once(push.content, push.batch))
+            receipt = _not_awaitable("sink", self._send_once(push.content, push.batch))
         except Exception as error:  # noqa: BLE001 - whatever a sink raises is accounted for
             with lock:
                 event: object = None if state.finished else state.failed(push, error, clock())
@@ -244,12 +248,12 @@ def _close(source: object) -> None:
             close()
 
 
-def _not_awaitable(receipt: object) -> object:
-    """Refuse the answer of a sink that has not delivered anything yet, and that nobody here can await."""
-    if inspect.isawaitable(receipt):
-        if inspect.iscoroutine(receipt):
-            receipt.close()
+def _not_awaitable(argument: str, answer: object) -> object:
+    """Return an answer; refuse one that is still to be awaited, which nobody can do here."""
+    if inspect.isawaitable(answer):
+        if inspect.iscoroutine(answer):
+            answer.close()
         raise _errors.InvalidArgument(
-            "sink", "must not be async where the source is not; hand both over async, or neither"
+            argument, "must not be async where the source is not; hand both over async, or neither"
         )
-    return receipt
+    return answer

@@ -18,7 +18,7 @@ from attrs import field, frozen
 from ... import _errors
 from ..._errors import GenesysStreamError, NetworkError
 from ..._values._checks import LONGEST, check_seconds, check_whole
-from ..._wire import kind
+from ..._wire import type_name
 from .exchange import Reply, Request, status_error
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class Retry:
         check_seconds("longest_wait", self.longest_wait)
         check_seconds("longest_retry_after", self.longest_retry_after, endless=True)
         if not callable(self.jitter):
-            raise _errors.InvalidArgument("jitter", f"must be a callable, not {kind(self.jitter)}")
+            raise _errors.InvalidArgument("jitter", f"must be a callable, not {type_name(self.jitter)}")
 
 
 class Patience:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..._errors import InvalidArgument
 from ..._values import Batch
 from ..._values._checks import check_kind
-from ..._wire import kind
+from ..._wire import type_name
 from .coalescers.protocol import Coalescer
 from .queue import TextQueue
 
@@ -48,7 +48,7 @@ class Batcher:
         """
         check_kind("text", text, str)
         if not isinstance(now, (int, float)):
-            raise InvalidArgument("now", f"must be a number of seconds, not {kind(now)}")
+            raise InvalidArgument("now", f"must be a number of seconds, not {type_name(now)}")
         self._queue.feed(text, now)
         return self._ready()
 
@@ -83,4 +83,4 @@ class Batcher:
 def check_coalescer(argument: str, value: object) -> None:
     """Refuse what is no coalescer, such as a strategy's class in the place of an instance."""
     if isinstance(value, type) or not isinstance(value, Coalescer):
-        raise InvalidArgument(argument, f"must have the methods of Coalescer, cut and due; got {kind(value)}")
+        raise InvalidArgument(argument, f"must have the methods of Coalescer, cut and due; got {type_name(value)}")

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
-from typing import NamedTuple
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from ..._errors import InvalidArgument
 from ..._values import Batch, Delivery, Undelivered
@@ -18,11 +17,12 @@ from .payload import largest_fit
 from .queue import Piece, TextQueue
 
 
-class Push(NamedTuple):
+@frozen
+class Push:
     """A batch, and the payload that is sent for it; b"" for a sink that takes the batch itself."""
 
     batch: Batch
-    content: bytes
+    content: bytes = field(repr=False)
 
 
 @frozen

@@ -11,7 +11,7 @@ from attrs import define, evolve, field
 from ..._errors import InvalidArgument
 from ..._values import Batch
 from ..._values._checks import check_kind, shown
-from ..._wire import dumps, kind, unstructure
+from ..._wire import dumps, type_name, unstructure
 from ..text import last_cut, utf8_size
 
 Caption: TypeAlias = "str | Callable[[Batch], str]"
@@ -48,12 +48,12 @@ def check_targets(targets: object) -> tuple[str, ...]:
     if isinstance(targets, str):
         raise InvalidArgument("targets", "must be a list of device tokens; write [token] for a single one")
     if not isinstance(targets, (list, tuple)):
-        raise InvalidArgument("targets", f"must be a list of device tokens, got {kind(targets)}")
+        raise InvalidArgument("targets", f"must be a list of device tokens, got {type_name(targets)}")
     if not targets:
         raise InvalidArgument("targets", "must name at least one device token")
     for i, target in enumerate(targets):
         if not isinstance(target, str):
-            raise InvalidArgument(f"targets[{i}]", f"must be a string, got {kind(target)}")
+            raise InvalidArgument(f"targets[{i}]", f"must be a string, got {type_name(target)}")
         if not target.strip():
             raise InvalidArgument(f"targets[{i}]", "must not be empty")
     return tuple(targets)
@@ -75,11 +75,11 @@ def check_data(data: object, *, stringify: bool = False) -> dict[str, str]:
     if data is None:
         return {}
     if not isinstance(data, Mapping):
-        raise InvalidArgument("data", f"must be a mapping of strings to strings, got {kind(data)}")
+        raise InvalidArgument("data", f"must be a mapping of strings to strings, got {type_name(data)}")
     out: dict[str, str] = {}
     for key, value in data.items():
         if not isinstance(key, str):
-            raise InvalidArgument("data", f"must have strings for keys, got {kind(key)}")
+            raise InvalidArgument("data", f"must have strings for keys, got {type_name(key)}")
         out[key] = _as_string(key, value, stringify=stringify)
     return out
 
@@ -89,11 +89,13 @@ def _as_string(key: str, value: object, *, stringify: bool) -> str:
         return value
     if not stringify:
         hint = "make JSON of it, as `send` does with stringify=True"
-        raise InvalidArgument(f"data[{key!r}]", f"must be a string, got {kind(value)}; {hint}")
+        raise InvalidArgument(f"data[{key!r}]", f"must be a string, got {type_name(value)}; {hint}")
     try:
         return dumps(unstructure(value)).decode()
     except (TypeError, ValueError, RecursionError):
-        raise InvalidArgument(f"data[{key!r}]", f"cannot be written as JSON: it is, or holds, {kind(value)}") from None
+        raise InvalidArgument(
+            f"data[{key!r}]", f"cannot be written as JSON: it is, or holds, {type_name(value)}"
+        ) from None
 
 
 def check_push(
@@ -116,7 +118,7 @@ def check_push(
     """
     for name, value in (("title", title), ("body", body)):
         if not isinstance(value, str):
-            raise InvalidArgument(name, f"must be a string, got {kind(value)}")
+            raise InvalidArgument(name, f"must be a string, got {type_name(value)}")
     data = check_data(data, stringify=stringify)
     return {"targets": list(check_targets(targets)), "title": title, "body": body, "data": data}
 
@@ -131,7 +133,7 @@ def _own_data(data: object) -> dict[str, str]:
 
 def _check_caption(_: object, attribute: Any, value: object) -> None:
     if not isinstance(value, str) and not callable(value):
-        raise InvalidArgument(attribute.name, f"must be a string, or a callable that makes one, got {kind(value)}")
+        raise InvalidArgument(attribute.name, f"must be a string, or a callable that makes one, got {type_name(value)}")
 
 
 def _size(caption: Caption) -> str:
@@ -140,7 +142,7 @@ def _size(caption: Caption) -> str:
 
 def _check_ref(_: object, attribute: Any, value: object) -> None:
     if not isinstance(value, str):
-        raise InvalidArgument(attribute.name, f"must be a string, got {kind(value)}")
+        raise InvalidArgument(attribute.name, f"must be a string, got {type_name(value)}")
 
 
 def _check_mode(_: object, attribute: Any, value: object) -> None:
@@ -360,5 +362,5 @@ def _caption(name: str, caption: Caption, batch: Batch) -> str:
         return caption
     made = caption(batch)
     if not isinstance(made, str):
-        raise InvalidArgument(name, f"must be made by its callable as a string, got {kind(made)}")
+        raise InvalidArgument(name, f"must be made by its callable as a string, got {type_name(made)}")
     return made

@@ -205,6 +205,10 @@ class WaitingText:
         self._times.append((length, now))
         return True
 
+    def drop_half(self) -> None:
+        """Forget the half of a surrogate pair, because the whole pair follows."""
+        self._half = ""
+
     def end(self, now: float) -> None:
         """Mark the stream as ended; half a surrogate pair that stays alone becomes U+FFFD."""
         half, self._half = self._half, ""

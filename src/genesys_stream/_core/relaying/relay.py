@@ -19,7 +19,7 @@ from typing import NamedTuple
 from ... import _errors
 from ..._errors import GenesysStreamError
 from ..._values import Completion, CompletionChunk, Delivery, RelayReport, Undelivered
-from ..._wire import kind
+from ..._wire import type_name
 from ..http.retry import Retry
 from ..reading.accumulate import CompletionAccumulator
 from .coalescers.basic import PassThrough
@@ -56,7 +56,7 @@ class SourceText:
         """
         chunk = CompletionChunk.of_text(item) if isinstance(item, str) else item
         if not isinstance(chunk, CompletionChunk):
-            raise _errors.InvalidArgument("the stream", f"must yield CompletionChunk or str, not {kind(item)}")
+            raise _errors.InvalidArgument("the stream", f"must yield CompletionChunk or str, not {type_name(item)}")
         self._accumulator.add(chunk)
         return chunk.text
 
@@ -155,15 +155,24 @@ class RelayState:
             self._check_give_up(now)
         if could_send or self.dead is not None:
             return False
-        if queue.ready:
-            return True
-        due = queue.due
+        due = pace.due if queue.ready else queue.due
         return due is not None and (before is None or due < before)
 
     def _replace_coalescer(self, error: Exception, now: float) -> None:
         self._coalescer_error = self._coalescer_error or error
         self._queue.use(PassThrough())
         self._queue.release(now)
+
+    def catch_up(self, said: str, now: float) -> None:
+        """Take all of the text that was said of which only the beginning was fed, because of an interruption.
+
+        Args:
+            said: The whole text so far.
+            now: The clock's time in seconds.
+        """
+        waiting = self._queue.waiting
+        waiting.drop_half()
+        self.feed(said[waiting.start + waiting.length :], now)
 
     def end(self, end: End) -> None:
         """Mark the input as ended. Idempotent."""

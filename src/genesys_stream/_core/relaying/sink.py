@@ -10,7 +10,7 @@ from attrs import field, frozen
 from ..._errors import InvalidArgument
 from ..._values import Batch
 from ..._values._checks import check_kind, check_seconds, check_whole
-from ..._wire import kind
+from ..._wire import type_name
 from .coalescers.basic import FinalOnly, Paced, TimeSize
 from .coalescers.protocol import Coalescer
 from .limits import Limiter
@@ -19,7 +19,7 @@ from .payload import MAX_PAYLOAD_BYTES
 
 def _callable(_: object, attribute: Any, value: Any) -> None:
     if not callable(value):
-        raise InvalidArgument(attribute.name, f"must be callable, not {kind(value)}")
+        raise InvalidArgument(attribute.name, f"must be callable, not {type_name(value)}")
 
 
 def _optional_whole(_: object, attribute: Any, value: Any) -> None:

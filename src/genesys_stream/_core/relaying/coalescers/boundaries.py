@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from attrs import field, frozen
 
 from ...._errors import InvalidArgument
-from ...._wire import kind
+from ...._wire import type_name
 from ...text import last_cut, prefix_length
 from ..queue import WaitingText
 from .checks import at_least, seconds, whole_characters
@@ -125,7 +125,7 @@ def _as_find(find: Any) -> re.Pattern[str] | Finder:
             raise InvalidArgument("find", f"must be a regular expression: {error}") from None
     if isinstance(find, re.Pattern) or callable(find):
         return find  # type: ignore[no-any-return]  # what a callable returns is checked when it returns it
-    raise InvalidArgument("find", f"must be a regular expression or a callable, got {kind(find)}")
+    raise InvalidArgument("find", f"must be a regular expression or a callable, got {type_name(find)}")
 
 
 class _Matches(Scanner):
