@@ -417,8 +417,7 @@ def relay_to_several(client: Client) -> None:
 
 async def relay_to_several_async(client: AsyncClient, blocking: Client) -> None:
     phones = [client.push.to(token) for token in ("a", "b")]
-    running = relay_each(async_texts(), phones)
-    assert_type(running, Coroutine[Any, Any, tuple[RelayReport, ...]])
+    running: Coroutine[Any, Any, tuple[RelayReport, ...]] = relay_each(async_texts(), phones)
     assert_type(await running, tuple[RelayReport, ...])
     relay(async_texts(), blocking.push.to("a"))  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]  # it blocks
     relay(texts(), client.push.to("a"))  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]  # nobody awaits it
