@@ -252,6 +252,7 @@ STATUSES: dict[str, int] = {
     "Conflict": 409,
     "PayloadTooLarge": 413,
     "UnsupportedMediaType": 415,
+    "InvalidToken": 410,
     "RateLimited": 429,
     "ServerError": 500,
     "BadGateway": 502,
