@@ -13,7 +13,7 @@ from .._core.relaying.payload import MAX_PAYLOAD_BYTES, TITLE, Caption, Envelope
 from .._values import Batch, PushReceipt
 from .._values._checks import check_kind
 from .._wire import dumps
-from .session import Session, clock
+from .session import HttpSession, clock
 
 
 class AsyncPushSink:
@@ -80,7 +80,7 @@ class AsyncPushClient:
         ledger: The token buckets of the credential and of its devices.
     """
 
-    def __init__(self, session: Session, settings: Settings, ledger: Ledger) -> None:
+    def __init__(self, session: HttpSession, settings: Settings, ledger: Ledger) -> None:
         self._session = session
         self._settings = settings
         self._ledger = ledger
@@ -159,7 +159,7 @@ class AsyncPushClient:
             resend_lost=resend_lost,
         )
         del content
-        return await self._session.converse(conversation, settings, answer_within=settings.timeouts.push)
+        return await self._session.run(conversation, settings, answer_within=settings.timeouts.push)
 
     def to(
         self,

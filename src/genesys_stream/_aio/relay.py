@@ -12,11 +12,11 @@ import anyio
 
 from .. import _errors
 from .._core.relaying.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
-from .._hooks import tell
+from .._hooks import emit
 from .._values import Batch, CompletionChunk, RelayReport
 from .completions import AsyncCompletionStream
 from .session import clock_here
-from .shield import on_asyncio
+from .tasks import on_asyncio
 
 _CANCELLED = float("-inf")
 """The effective deadline of a task whose cancel scope was cancelled."""
@@ -83,7 +83,7 @@ class AsyncRelay:
             if interruption is None:
                 raise
         report = self._desk.report(self._listener.completion)
-        tell(self._on_event, report)
+        emit(self._on_event, report)
         failure = interruption or report.error
         if failure is not None:
             _errors.attach_report(failure, report)
@@ -138,7 +138,7 @@ class AsyncRelay:
         if self._room is not None:
             self._room.set()
         if event is not None:
-            tell(self._on_event, event)
+            emit(self._on_event, event)
 
     async def _interrupt(self, error: BaseException) -> None:
         """Deliver what was said before the cancellation, for as long as the grace period lasts."""

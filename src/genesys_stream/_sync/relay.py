@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import _errors
 from .._core.relaying.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
-from .._hooks import tell
+from .._hooks import emit
 from .._values import Batch, CompletionChunk, RelayReport
 from .completions import CompletionStream
 from .session import clock, leave_by
@@ -69,7 +69,7 @@ class Relay:
             self._interrupt(error)
             self._unlock()
         report = self._desk.report(self._listener.completion)
-        tell(self._on_event, report)
+        emit(self._on_event, report)
         failure = interruption or report.error
         if failure is not None:
             _errors.attach_report(failure, report)
@@ -135,7 +135,7 @@ class Relay:
                 event = self._desk.delivered(batch, receipt, clock())
                 self._bell.notify_all()
         if event is not None:
-            tell(self._on_event, event)
+            emit(self._on_event, event)
 
     def _interrupt(self, error: BaseException) -> None:
         """Deliver what was said before the interruption, for as long as the grace period lasts."""

@@ -10,14 +10,14 @@ import httpx
 from .._auth import ClientCredentials
 from .._core.http.regions import Endpoints, endpoints
 from .._core.http.retry import Retry
-from .._http import failure
+from .._http import network_error
 from ._codes import EPILOG
 from ._options import with_place, with_verbose
 from ._output import write
 from ._place import Place, variable_of
 
 # Somebody is watching: what is throttled for long is to be said, not to be waited for.
-_PATIENCE = Retry(attempts=2, longest_retry_after=5.0)
+_PATIENCE = Retry(attempts=2, retry_after_max=5.0)
 
 
 @click.command(epilog=EPILOG)
@@ -63,7 +63,7 @@ def _ask(client_id: str, client_secret: str, where: Endpoints, place: Place) -> 
             try:
                 response = http.send(request, auth=None, follow_redirects=False)
             except httpx.HTTPError as error:
-                raise failure(error) from error
+                raise network_error(error) from error
             life = _expires_in(response)
             request = flow.send(response)
     flow.close()

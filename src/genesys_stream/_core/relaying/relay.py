@@ -469,7 +469,7 @@ class Desk:
         if error is None or self._hold_until is None or not (self._closing is not None or self.full):
             return
         if (
-            self._asked - (now - self._hold_since) > self._retry.longest_retry_after
+            self._asked - (now - self._hold_since) > self._retry.retry_after_max
             or self._failures >= self._retry.attempts
             or max(self._hold_until, now) - max(self._closed_at, self._failing_since) > self._give_up_after
         ):
@@ -525,6 +525,6 @@ class Desk:
         self._consult(tell)
 
     def _new_bounds(self) -> Iterator[float]:
-        bounds = backoff.expo(factor=self._retry.first_wait, max_value=self._retry.longest_wait)
+        bounds = backoff.expo(factor=self._retry.wait_initial, max_value=self._retry.wait_max)
         next(bounds)
         return bounds
