@@ -12,7 +12,7 @@ from traces import Reply, Trace
 
 from genesys_stream import Batch, Coalescer, RateLimited, Retry
 from genesys_stream._core.relaying.relay import Account, Desk
-from genesys_stream._core.relaying.text import prefix_length
+from genesys_stream._core.text import prefix_length
 
 ROUND_TRIP = 0.05
 PAYLOAD_BYTES = 3300

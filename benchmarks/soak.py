@@ -104,13 +104,13 @@ class Service:
         number, count = len(self._said), self._dice.randint(*self.tokens)
         after = self._dice.randint(1, count)  # events, of which the first has no text
         self._said[number] = count if not kind else after - 1
-        mishaps: tuple[Any, ...] = ()
+        faults: tuple[Any, ...] = ()
         if kind == "drop in the middle":
-            mishaps = (Cut(after, self._dice.choice([None, "event", "character"])),)
+            faults = (Cut(after, self._dice.choice([None, "event", "character"])),)
         elif kind:
             error = {"message": "The server had an error.", "type": "server_error", "code": "internal.server.error"}
-            mishaps = (ErrorEvent(after, error),)
-        return Say(tuple(token_of(number, index) for index in range(count)), every=self.every, mishaps=mishaps)
+            faults = (ErrorEvent(after, error),)
+        return Say(tuple(token_of(number, index) for index in range(count)), every=self.every, faults=faults)
 
     def _push(self) -> object:
         kind = self._wrong("push 429", "push 503", "lost answer", "late answer")
@@ -126,12 +126,12 @@ class Service:
         return Handle()
 
     def drain(self) -> None:
-        """Hand what was pushed to the phones; the fake forgets it, and its diary."""
+        """Hand what was pushed to the phones; the fake forgets it, and its request log."""
         app = self.fake._app
         with app.lock:
             pushes = list(app.pushes)
             app.pushes.clear()
-            app.diary.clear()
+            app.request_log.clear()
         for payload in pushes:
             data = payload["data"]
             stream_id = data["stream_id"]

@@ -1,6 +1,6 @@
 """Test an app without a network: `pytest examples/test_your_app.py`.
 
-`FakeGenesys` is a Genesys Cloud in memory: it has a script (what it will answer) and a diary (what it was asked).
+`FakeGenesys` is a Genesys Cloud in memory: scripts say what it answers, and a request log holds what it was asked.
 """
 
 from __future__ import annotations

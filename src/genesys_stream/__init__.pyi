@@ -9,7 +9,6 @@ from ._aio.completions import (
 )
 from ._aio.push import (
     AsyncPushClient as AsyncPushClient,
-    AsyncPushSink as AsyncPushSink,
 )
 from ._auth import (
     ClientCredentials as ClientCredentials,
@@ -39,30 +38,38 @@ from ._core.reading.sse import (
 from ._core.relaying.assemble import (
     StreamAssembler as StreamAssembler,
 )
-from ._core.relaying.coalescers import (
-    Adaptive as Adaptive,
-    Coalescer as Coalescer,
+from ._core.relaying.batcher import (
+    Batcher as Batcher,
+)
+from ._core.relaying.coalescers.artifacts import (
+    JsonArtifact as JsonArtifact,
+)
+from ._core.relaying.coalescers.basic import (
     FinalOnly as FinalOnly,
+    Paced as Paced,
+    PassThrough as PassThrough,
+    TimeSize as TimeSize,
+)
+from ._core.relaying.coalescers.boundaries import (
+    Pattern as Pattern,
+)
+from ._core.relaying.coalescers.combine import (
     Idle as Idle,
     ImmediateFirst as ImmediateFirst,
-    InFlight as InFlight,
-    JsonArtifact as JsonArtifact,
-    LearnsFromDelivery as LearnsFromDelivery,
-    Line as Line,
-    MarkdownBlock as MarkdownBlock,
-    Milestones as Milestones,
-    Paragraph as Paragraph,
-    PassThrough as PassThrough,
-    Pattern as Pattern,
-    RateBudget as RateBudget,
-    Schedule as Schedule,
-    Sentence as Sentence,
-    TimeSize as TimeSize,
-    Word as Word,
     any_of as any_of,
     bounded as bounded,
-    switch as switch,
-    then as then,
+)
+from ._core.relaying.coalescers.markup import (
+    Line as Line,
+    MarkdownBlock as MarkdownBlock,
+    Paragraph as Paragraph,
+)
+from ._core.relaying.coalescers.prose import (
+    Sentence as Sentence,
+    Word as Word,
+)
+from ._core.relaying.coalescers.protocol import (
+    Coalescer as Coalescer,
 )
 from ._core.relaying.limits import (
     ANDROID_BACKGROUND as ANDROID_BACKGROUND,
@@ -71,14 +78,21 @@ from ._core.relaying.limits import (
     APNS_BACKGROUND as APNS_BACKGROUND,
     GENESYS as GENESYS,
     LIVE_ACTIVITY as LIVE_ACTIVITY,
+    Limiter as Limiter,
     Profile as Profile,
     Rate as Rate,
+    RateLimits as RateLimits,
+    Turn as Turn,
 )
 from ._core.relaying.payload import (
     Envelope as Envelope,
 )
-from ._core.relaying.text import (
-    TextBuffer as TextBuffer,
+from ._core.relaying.queue import (
+    WaitingText as WaitingText,
+)
+from ._core.relaying.sink import (
+    AsyncSink as AsyncSink,
+    Sink as Sink,
 )
 from ._errors import (
     AmbiguousDelivery as AmbiguousDelivery,
@@ -95,6 +109,7 @@ from ._errors import (
     GatewayTimeout as GatewayTimeout,
     GenesysStreamError as GenesysStreamError,
     InvalidArgument as InvalidArgument,
+    InvalidToken as InvalidToken,
     MalformedEvent as MalformedEvent,
     NetworkError as NetworkError,
     NotFound as NotFound,
@@ -119,8 +134,9 @@ from ._errors import (
     UsageError as UsageError,
 )
 from ._relay import (
-    Sink as Sink,
+    RelayOptions as RelayOptions,
     relay as relay,
+    relay_each as relay_each,
 )
 from ._sync.client import (
     Client as Client,
@@ -131,7 +147,6 @@ from ._sync.completions import (
 )
 from ._sync.push import (
     PushClient as PushClient,
-    PushSink as PushSink,
 )
 from ._values import (
     Artifact as Artifact,
@@ -155,4 +170,3 @@ from ._values import (
     Usage as Usage,
 )
 from ._version import __version__ as __version__
-

@@ -28,7 +28,7 @@ from ._errors import GenesysStreamError
 from ._http import advance, httpx_timeouts, request_headers
 from ._values import Timeouts
 from ._values._checks import check_kind
-from ._wire import kind
+from ._wire import type_name
 
 if TYPE_CHECKING:
     import anyio
@@ -335,7 +335,7 @@ def credentials_of(  # noqa: PLR0917 - the clients' own arguments, in their orde
         raise _errors.ConfigurationError(msg)
     if credentials is not None:
         if not isinstance(credentials, ClientCredentials):
-            msg = f"credentials must be ClientCredentials, not {kind(credentials)}"
+            msg = f"credentials must be ClientCredentials, not {type_name(credentials)}"
             raise _errors.ConfigurationError(msg)
         return credentials
     if access_token is not None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Self, TypeVar
 
 from ._auth import ClientCredentials, credentials_of, hidden
 from ._core.http.retry import Retry
 from ._core.http.settings import COMPLETIONS_PATH, PUSH_PATH, from_environment, settings
-from ._core.relaying.limits import GENESYS, Ledger, Rate
+from ._core.relaying.limits import GENESYS, Rate, RateLimits
 from ._http import MAX_CONNECTIONS
 from ._session import BaseSession
 from ._values import Timeouts
@@ -104,7 +105,7 @@ class BaseClient(Generic[SessionT]):
             allow_insecure_http,
         )
         self._session = self._make_session(http_client, credentials, hidden(access_token), max_connections, transport)
-        self._ledger = Ledger(push_rate)
+        self._limits = RateLimits(push_rate, threading.Lock())
         self._shares = False
         self._make_parts()
 

@@ -13,9 +13,9 @@ from . import _errors
 from ._core.http.exchange import Reply
 from ._core.http.retry import RequestFlow
 from ._core.http.settings import Settings
-from ._core.reading.chunks import warm_up
+from ._core.reading.chunks import precompile
 from ._core.reading.completions import Call, CompletionOptions, complete, completion_call
-from ._core.reading.stream import Reading, Want
+from ._core.reading.stream import Action, StreamState
 from ._http import advance
 from ._session import BaseSession, Steps
 from ._values import Completion, CompletionChunk, Message, Timing
@@ -32,7 +32,7 @@ class BaseCompletionStream(Generic[SessionT]):
         self._session = session
         self._call = call
         self._settings = call.settings
-        self._reading: Reading | None = None
+        self._reading: StreamState | None = None
         self._ready: deque[CompletionChunk] = deque()
         self._response: Any = None
         self._head: Reply | None = None
@@ -74,7 +74,12 @@ class BaseCompletionStream(Generic[SessionT]):
         if self._closed:
             return True
         reading = self._reading
-        return reading is not None and reading.want is Want.NOTHING and reading.failure is None and not self._ready
+        return (
+            reading is not None
+            and reading.next_action is Action.NOTHING
+            and reading.failure is None
+            and not self._ready
+        )
 
     def _require_unread(self) -> None:
         """Raise StreamStateError if the stream has been read to its end, or closed."""
@@ -94,17 +99,17 @@ class BaseCompletionStream(Generic[SessionT]):
             error.partial = self.completion
             raise error
 
-    def _begin(self) -> Reading:
+    def _begin(self) -> StreamState:
         """Return the state of the stream, whose clocks start at the first call."""
         if self._reading is None:
-            self._reading = Reading(self._call, reauthorise=self._session.reauthorises, now=self._session.now())
+            self._reading = StreamState(self._call, reauthorise=self._session.reauthorises, now=self._session.now())
         return self._reading
 
     def _hold(self, response: Any) -> None:
         """Keep an open response until it is released."""
         self._response = response
 
-    def _opening(self, reading: Reading) -> Steps[bool]:
+    def _opening(self, reading: StreamState) -> Steps[bool]:
         """Send the request, with retries; return whether there is a response to read."""
         try:
             with closing(reading.opening()) as flow:
@@ -142,7 +147,7 @@ class BaseCompletions(Generic[SessionT, StreamT, CompletionT]):
     def __init__(self, session: SessionT, settings: Settings) -> None:
         self._session = session
         self._settings = settings
-        warm_up()
+        precompile()
 
     def stream(
         self,

@@ -3,10 +3,10 @@
 GenesysStreamError
 ├── UsageError                  you: the code, the configuration or the data
 │   ├── ConfigurationError      credentials missing, region unknown, URL not safe
-│   ├── InvalidArgument         an argument of the wrong kind (also a ValueError and a TypeError)
-│   ├── StreamStateError        a stream that is closed, spent, or in somebody else's hands
-│   └── ParseError              the text is not what the class it is parsed into asks for
-├── ServiceError                the service: it answered, and the answer is no use
+│   ├── InvalidArgument         an argument that is invalid (also a ValueError and a TypeError)
+│   ├── StreamStateError        a stream that is closed, read to its end, or in use by another task or thread
+│   └── ParseError              a text that does not fit the class it is parsed into
+├── ServiceError                the service: it answered with an error, or with something unusable
 │   ├── StatusError             an error status, or an error object in a stream
 │   │   ├── BadRequest          400, and every other 4xx without a class of its own
 │   │   ├── AuthenticationError 401, and the token endpoint's invalid_client
@@ -16,6 +16,7 @@ GenesysStreamError
 │   │   ├── Conflict            409
 │   │   ├── PayloadTooLarge     413
 │   │   ├── UnsupportedMediaType 415
+│   │   ├── InvalidToken        a device token that a push service no longer takes
 │   │   ├── RateLimited         429, and the token endpoint's "rate limit exceeded"
 │   │   └── ServerError         5xx
 │   │       ├── BadGateway      502
@@ -31,7 +32,7 @@ GenesysStreamError
     ├── AmbiguousDelivery       a push was sent, and its answer was lost
     ├── StreamTruncated         a stream ended before it was complete
     ├── PoolExhausted           all connections of the HTTP client are in use
-    └── TimeoutExpired          one of the clocks in Timeouts ran out (also a TimeoutError)
+    └── TimeoutExpired          one of the timeouts in Timeouts passed (also a TimeoutError)
         ├── FirstTokenTimeout
         ├── TokenIdleTimeout
         ├── TransportIdleTimeout
@@ -40,7 +41,6 @@ GenesysStreamError
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 if TYPE_CHECKING:
@@ -64,13 +64,15 @@ class GenesysStreamError(Exception):
         retryable: Whether the same call may well succeed when it is made again.
         retry_after: Seconds that the service asked to wait, where it did.
         partial: What a stream had said before it broke.
-        report: What a relay had delivered before it broke.
+        report: What a relay had delivered before it broke; to several sinks, what it had delivered to the first.
+        reports: What a relay had delivered to each of its sinks.
     """
 
     retryable: bool = False
     retry_after: float | None = None
     partial: Completion | None = None
     report: RelayReport | None = None
+    reports: tuple[RelayReport, ...] = ()
 
     def __reduce__(self) -> tuple[object, ...]:
         """Pickle by state, so that no subclass can lose its fields on the way; a report may hold the error itself."""
@@ -78,7 +80,7 @@ class GenesysStreamError(Exception):
 
 
 class UsageError(GenesysStreamError):
-    """Something for the caller to mend: code, configuration or data."""
+    """An error of the caller: in code, configuration or data."""
 
 
 class ConfigurationError(UsageError):
@@ -86,7 +88,7 @@ class ConfigurationError(UsageError):
 
 
 class InvalidArgument(UsageError, ValueError, TypeError):
-    """An argument of the wrong kind; nothing was sent.
+    """An argument is invalid; nothing was sent.
 
     Attributes:
         argument: The argument's name, as the caller wrote it.
@@ -98,7 +100,7 @@ class InvalidArgument(UsageError, ValueError, TypeError):
 
 
 class StreamStateError(UsageError):
-    """A stream was used after its end, or by two at once."""
+    """A stream was used after its end, or by two tasks or threads at once."""
 
 
 class ParseError(UsageError, ValueError):
@@ -106,7 +108,7 @@ class ParseError(UsageError, ValueError):
 
     Attributes:
         fields: One line per problem, each beginning with the path of its field.
-        text: The text as it was said.
+        text: The text that was to be parsed.
     """
 
     def __init__(self, message: str, *, fields: tuple[str, ...] = (), text: str = "") -> None:
@@ -116,16 +118,16 @@ class ParseError(UsageError, ValueError):
 
 
 class ServiceError(GenesysStreamError):
-    """The service answered, and the answer is no use."""
+    """The service answered with an error, or with something that cannot be used."""
 
 
 class StatusError(ServiceError):
-    """An error that the service named.
+    """The service answered with an error.
 
     Attributes:
         status: The HTTP status, or the one that an error inside a stream stands for.
         code: The service's code for the error, such as "too.many.requests.retry.after".
-        message: The service's own words.
+        message: The service's message.
         context_id: The body's contextId.
         correlation_id: The correlation header, which Genesys Cloud support asks for.
         limit: The limit that was hit: key, namespace and value, where the body names it.
@@ -168,7 +170,7 @@ class StatusError(ServiceError):
 
 
 class BadRequest(StatusError):
-    """400, or another 4xx: the request will not do as it is."""
+    """400, or another 4xx: the request is invalid."""
 
 
 class AuthenticationError(StatusError):
@@ -188,11 +190,28 @@ class RequestTimeout(StatusError):
 
 
 class Conflict(StatusError):
-    """409: the request does not fit the state of things."""
+    """409: the request conflicts with the state of the resource."""
 
 
 class PayloadTooLarge(StatusError):
     """413: the request is larger than the service takes."""
+
+
+class InvalidToken(StatusError):
+    """A push service no longer takes a device token: nothing more is to be pushed to it.
+
+    Attributes:
+        gone: Whether the token is dead, so that it should be deleted unless it was registered after `since`; otherwise
+            it may belong to another app, project or environment, which should be checked first.
+        since: From when on the service knows the token to be dead, in seconds since 1970; None where it does not say.
+    """
+
+    def __init__(
+        self, message: str, *, status: int = 410, gone: bool = True, since: float | None = None, **facts: Any
+    ) -> None:
+        super().__init__(message, status=status, **facts)
+        self.gone = gone
+        self.since = since
 
 
 class UnsupportedMediaType(StatusError):
@@ -227,7 +246,7 @@ class ServiceUnavailable(ServerError):
 
 
 class GatewayTimeout(ServerError):
-    """504: a gateway waited in vain."""
+    """504: a gateway got no answer in time."""
 
 
 class ProtocolError(ServiceError):
@@ -307,10 +326,10 @@ class PoolExhausted(NetworkError):
 
 
 class TimeoutExpired(NetworkError, TimeoutError):
-    """A clock of `Timeouts` ran out.
+    """A timeout of `Timeouts` passed.
 
     Attributes:
-        seconds: What the clock was set to.
+        seconds: What the timeout was set to.
     """
 
     def __init__(self, message: str, *, seconds: float | None = None) -> None:
@@ -334,22 +353,15 @@ class DeadlineExceeded(TimeoutExpired):
     """The call was not over within `Timeouts.total` seconds."""
 
 
-def attach_report(error: BaseException, report: RelayReport) -> None:
-    """Put a relay's report on the exception that ended it, whoever's it is, unless its class leaves no room."""
-    with suppress(AttributeError, TypeError):
-        error.report = report  # type: ignore[attr-defined]  # ours declare it, and on a stranger's it does no harm
+def strip_traceback(error: E) -> E:
+    """Remove the tracebacks of an exception, and of its causes, before it is raised elsewhere; returns it.
 
-
-def bare(error: E) -> E:
-    """Take its traceback, and that of what led to it, from an exception that is to be raised elsewhere.
-
-    The frames in which an answer is read have what was said in their locals, and there are tools that put the locals of
-    every frame into their reports.
+    The frames in which an answer is read have its text in their locals, and some tools report all locals.
     """
-    one: BaseException | None = error
-    while one is not None and one.__traceback__ is not None:
-        one.__traceback__ = None
-        one = one.__cause__ or one.__context__
+    current: BaseException | None = error
+    while current is not None and current.__traceback__ is not None:
+        current.__traceback__ = None
+        current = current.__cause__ or current.__context__
     return error
 
 

@@ -24,7 +24,7 @@ from ._core.http.encoding import Inflater
 from ._core.http.exchange import Reply, Request
 from ._core.http.retry import Attempt, Outcome
 from ._core.http.settings import Settings
-from ._errors import GenesysStreamError, NetworkError, bare
+from ._errors import GenesysStreamError, NetworkError, strip_traceback
 from ._hooks import emit
 from ._values import Exchange, Timeouts
 from ._values._checks import shown
@@ -310,7 +310,7 @@ def advance(resume: Callable[[], T]) -> tuple[T | None, Any]:
     except StopIteration as done:
         return None, done.value
     except GenesysStreamError as error:
-        raise bare(error)  # noqa: B904 - it is the same exception, with the cause that it has
+        raise strip_traceback(error)  # noqa: B904 - it is the same exception, with the cause that it has
 
 
 def log_exchange(log: logging.Logger, settings: Settings, attempt: Attempt, outcome: Outcome, seconds: float) -> None:

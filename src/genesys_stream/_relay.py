@@ -1,87 +1,77 @@
-"""The glue: a stream, a coalescer and a sink, made into a relay that is async if the stream is."""
+"""The relay: a stream, and a sink or several, with a coalescer between; async if the stream is."""
 
 from __future__ import annotations
 
 import inspect
 import os
 import time
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
-from typing import Any, Protocol, overload
+from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
+from typing import Any, TypeAlias, overload
+
+from typing_extensions import TypedDict, Unpack
 
 from . import _errors
 from ._core.http.retry import Retry
-from ._core.relaying.coalescers import Coalescer
-from ._core.relaying.limits import Account
-from ._core.relaying.relay import GIVE_UP_AFTER, MAX_BACKLOG_BYTES, Desk
-from ._sync.relay import Relay
+from ._core.relaying.batcher import check_coalescer
+from ._core.relaying.coalescers.basic import TimeSize
+from ._core.relaying.coalescers.protocol import Coalescer
+from ._core.relaying.relay import GIVE_UP_AFTER, MAX_BACKLOG_BYTES, RelayState
+from ._core.relaying.sink import AsyncSink, Sink
+from ._outlets import Outlet, RelaySettings
 from ._values import Batch, CompletionChunk, RelayReport
 from ._values._checks import check_hook, check_kind, check_seconds, check_whole
-from ._wire import kind
+from ._wire import type_name
 
 DEFAULT_RETRY = Retry(attempts=8)
 
+AnySource: TypeAlias = "Iterable[CompletionChunk] | Iterable[str]"
+AnyAsyncSource: TypeAlias = "AsyncIterable[CompletionChunk] | AsyncIterable[str]"
+AnySink: TypeAlias = "Sink | Callable[[Batch], object]"
+AnyAsyncSink: TypeAlias = "AsyncSink | Callable[[Batch], object]"
 
-class Sink(Protocol):
-    """What a relay delivers to: any callable, or coroutine function, that takes a `Batch`.
 
-    What it returns is kept in the report.
-    What it raises is kept, too: an exception of this library that is `retryable` has the text sent again, as late as
-    its `retry_after` says; after any other exception the text is listed as undelivered.
+class RelayOptions(TypedDict, total=False):
+    """What `relay` and `relay_each` may be told, beside the source and the sinks.
 
-    A sink may also have
-    a method `fit(batch) -> int`, which says how many characters of a batch's text it can take at once;
-    a number `history` of characters of the text before it that each batch should bring along;
-    a `budget`, from which each push is booked ahead, as that of `client.push.to(...)`;
-    and a `profile`, a `Profile` that says how to gather text where `relay` is not told.
+    Attributes:
+        coalescer: Says where to cut. By default the first text goes out at once; then text is gathered for the sink's
+            `window`, and for longer where its limiter makes it wait; for 0.2 s where the sink has no window.
+        stream_id: Names the stream in every payload; a new ULID by default.
+        epoch: Which generation of the stream this is, from 1; receivers drop the text of lower ones.
+        retry: The retry policy for a sink that fails; 8 attempts by default.
+        give_up_after: For how many seconds the end of the stream is tried against a sink that fails; 300 by default.
+        grace: For how many seconds what was said is still delivered after a cancellation or Ctrl-C; 5 by default. A
+            push that hangs is given up then; a blocking sink of your own can only be waited for.
+        max_backlog_bytes: How many bytes of text may wait for a sink before the source is no longer read; 1 MiB by
+            default. With several sinks it is read on as long as one of them has room.
+        strict: Whether to raise if text could not be delivered, with the report on the error; by default a warning is
+            logged.
+        on_event: Told of each `Delivery` and `Undelivered`, and at last of the `RelayReport`. What it raises is logged,
+            and changes nothing.
     """
 
-    def __call__(self, batch: Batch, /) -> object:
-        """Deliver a batch."""
-        ...
+    coalescer: Coalescer | None
+    stream_id: str | None
+    epoch: int
+    retry: Retry | None
+    give_up_after: float
+    grace: float
+    max_backlog_bytes: int
+    strict: bool
+    on_event: Callable[[object], None] | None
 
 
 @overload
 def relay(
-    source: AsyncIterable[CompletionChunk] | AsyncIterable[str],
-    sink: Sink,
-    *,
-    coalescer: Coalescer | None = ...,
-    stream_id: str | None = ...,
-    retry: Retry | None = ...,
-    give_up_after: float = ...,
-    grace: float = ...,
-    max_backlog_bytes: int = ...,
-    on_event: Callable[[object], None] | None = ...,
-) -> Awaitable[RelayReport]: ...
+    source: AnyAsyncSource, sink: AnyAsyncSink, **options: Unpack[RelayOptions]
+) -> Coroutine[Any, Any, RelayReport]: ...
 
 
 @overload
-def relay(
-    source: Iterable[CompletionChunk] | Iterable[str],
-    sink: Sink,
-    *,
-    coalescer: Coalescer | None = ...,
-    stream_id: str | None = ...,
-    retry: Retry | None = ...,
-    give_up_after: float = ...,
-    grace: float = ...,
-    max_backlog_bytes: int = ...,
-    on_event: Callable[[object], None] | None = ...,
-) -> RelayReport: ...
+def relay(source: AnySource, sink: AnySink, **options: Unpack[RelayOptions]) -> RelayReport: ...
 
 
-def relay(
-    source: Any,
-    sink: Sink,
-    *,
-    coalescer: Coalescer | None = None,
-    stream_id: str | None = None,
-    retry: Retry | None = None,
-    give_up_after: float = GIVE_UP_AFTER,
-    grace: float = 5.0,
-    max_backlog_bytes: int = MAX_BACKLOG_BYTES,
-    on_event: Callable[[object], None] | None = None,
-) -> Any:
+def relay(source: Any, sink: Any, **options: Unpack[RelayOptions]) -> Any:
     """Relay what is said to a phone, or to any other sink, while it is being said.
 
     The source is read as fast as it speaks, whatever the sink does; text that waits for the sink is sent together.
@@ -89,73 +79,142 @@ def relay(
 
     Args:
         source: A stream of this library, or any (async) iterable of `CompletionChunk` or of `str`.
-        sink: `client.push.to(...)`, or any callable that takes a `Batch`; for an async source it may be async.
-        coalescer: Decides when text is due. By default the first text goes out at once; then text is gathered for the
-            window of the sink's profile, and for longer where its budget is spent; for 0.2 s where the sink has no
-            profile.
-        stream_id: Names the stream in every payload; a new ULID by default.
-        retry: How patient to be with a sink that fails.
-        give_up_after: For how many seconds the end of the stream is tried against a sink that fails.
-        grace: For how many seconds what was said is still delivered after a cancellation or Ctrl-C. A push that hangs
-            is given up then; a blocking sink of your own can only be waited for.
-        max_backlog_bytes: How many bytes of text may wait for the sink before the source is no longer read.
-        on_event: Told of each `Delivery` and `Undelivered`, and at last of the `RelayReport`. What it raises is logged,
-            and changes nothing.
+        sink: `client.push.to(...)`, a `Sink` or `AsyncSink` of your own, or any callable that takes a `Batch`: what it
+            returns becomes the delivery's receipt; an exception of this library that is `retryable` has the text sent
+            again, any other one lists it as undelivered. For an async source a callable may be async; one that blocks
+            stops the event loop while it does.
+        **options: See `RelayOptions`.
 
     Returns:
-        The report; for an async source, an awaitable of it.
+        The report; for an async source, a coroutine that returns it.
 
     Raises:
         BaseException: What ended the source before its end, or interrupted the relay; its `report` says what was
-            delivered. What the sink raises is not raised here: see `RelayReport.undelivered`.
-        InvalidArgument: An argument will not do.
+            delivered. What the sink raises is raised only with `strict`: see `RelayReport.undelivered`.
+        InvalidArgument: An argument is invalid.
     """
+    running = _start(source, {"sink": sink}, options)
+    return _first(running) if inspect.iscoroutine(running) else running[0]
+
+
+async def _first(running: Coroutine[Any, Any, tuple[RelayReport, ...]]) -> RelayReport:
+    return (await running)[0]
+
+
+@overload
+def relay_each(
+    source: AnyAsyncSource, sinks: Sequence[AnyAsyncSink], **options: Unpack[RelayOptions]
+) -> Coroutine[Any, Any, tuple[RelayReport, ...]]: ...
+
+
+@overload
+def relay_each(
+    source: AnySource, sinks: Sequence[AnySink], **options: Unpack[RelayOptions]
+) -> tuple[RelayReport, ...]: ...
+
+
+def relay_each(source: Any, sinks: Sequence[Any], **options: Unpack[RelayOptions]) -> Any:
+    """Relay what is said to several sinks at once; the source is read once.
+
+    Each sink has its own queue, pace and report, so that a slow one never slows another.
+
+    Args:
+        source: As for `relay`.
+        sinks: At least one, each as for `relay`.
+        **options: See `RelayOptions`; they hold for each sink.
+
+    Returns:
+        The reports in the order of the sinks; for an async source, a coroutine that returns them.
+
+    Raises:
+        BaseException: As `relay`; the exception's `reports` has one for each sink.
+        InvalidArgument: An argument is invalid.
+    """
+    if isinstance(sinks, (str, bytes)) or not isinstance(sinks, Sequence):
+        raise _errors.InvalidArgument("sinks", f"must be a list of sinks, not {type_name(sinks)}")
+    if not sinks:
+        raise _errors.InvalidArgument("sinks", "must be at least one")
+    return _start(source, {f"sinks[{i}]": sink for i, sink in enumerate(sinks)}, options)
+
+
+def _start(source: Any, sinks: dict[str, Any], options: RelayOptions) -> Any:
     is_async = hasattr(source, "__aiter__")
     if not is_async and (isinstance(source, (str, bytes, type)) or not hasattr(source, "__iter__")):
         raise _errors.InvalidArgument(
-            "source", f"must be an (async) iterable of chunks or of strings, not {kind(source)}"
+            "source", f"must be an (async) iterable of chunks or of strings, not {type_name(source)}"
         )
-    if not callable(sink):
-        raise _errors.InvalidArgument("sink", f"must be callable with a Batch, not {kind(sink)}")
-    if not is_async and (inspect.iscoroutinefunction(sink) or inspect.iscoroutinefunction(type(sink).__call__)):
-        raise _errors.InvalidArgument(
-            "sink", "must not be async where the source is not; hand both over async, or neither"
-        )
-    _refuse_spent(source)
-    if coalescer is not None and (isinstance(coalescer, type) or not isinstance(coalescer, Coalescer)):
-        raise _errors.InvalidArgument("coalescer", "must have the members of Coalescer: due, feed, tick and close")
-    check_kind("stream_id", stream_id, str, optional=True)
-    check_kind("retry", retry, Retry, optional=True)
-    check_seconds("give_up_after", give_up_after, endless=True)
-    check_seconds("grace", grace)
-    check_whole("max_backlog_bytes", max_backlog_bytes)
-    check_hook("on_event", on_event)
-    budget: Account | None = getattr(sink, "budget", None)
-    if coalescer is None:
-        from ._core.relaying.dispatch import dispatcher
-
-        coalescer, budget = dispatcher(getattr(sink, "profile", None), budget)
-    desk = Desk(
-        coalescer,
-        stream_id=stream_id or new_stream_id(),
-        fit=getattr(sink, "fit", None),
-        history=getattr(sink, "history", 0),
-        budget=budget,
-        retry=retry or DEFAULT_RETRY,
-        give_up_after=give_up_after,
-        max_backlog_bytes=max_backlog_bytes,
-    )
-    if is_async:
-        from ._aio.relay import AsyncRelay
-
-        return AsyncRelay(source, sink, desk, grace=grace, on_event=on_event).run()
-    return Relay(source, sink, desk, grace=grace, on_event=on_event).run()
-
-
-def _refuse_spent(source: object) -> None:
+    for argument, sink in sinks.items():
+        _check_sink(argument, sink, is_async=is_async)
     if getattr(source, "committed", False) is True:
         msg = "the stream was read before, so that the beginning of its text is gone; relay a fresh one"
         raise _errors.StreamStateError(msg)
+    chosen = _checked(options)
+    stream_id = chosen.get("stream_id") or new_stream_id()
+    outlets = [_outlet(sink, chosen, stream_id) for sink in sinks.values()]
+    settings = RelaySettings(chosen.get("grace", 5.0), chosen.get("strict", False), chosen.get("on_event"))
+    if is_async:
+        from ._aio.relay import AsyncRelay
+
+        return AsyncRelay(source, outlets, settings).run()
+    from ._sync.relay import Relay
+
+    return Relay(source, outlets, settings).run()
+
+
+def _check_sink(argument: str, sink: object, *, is_async: bool) -> None:
+    if isinstance(sink, Sink if is_async else AsyncSink):
+        problem = (
+            "is blocking, and would stop the event loop; take one of an AsyncClient, or an AsyncSink"
+            if is_async
+            else "must not be async where the source is not; hand both over async, or neither"
+        )
+        raise _errors.InvalidArgument(argument, problem)
+    if isinstance(sink, (Sink, AsyncSink)):
+        return
+    if not callable(sink):
+        raise _errors.InvalidArgument(argument, f"must be a Sink, or callable with a Batch, not {type_name(sink)}")
+    if not is_async and (inspect.iscoroutinefunction(sink) or inspect.iscoroutinefunction(type(sink).__call__)):
+        raise _errors.InvalidArgument(
+            argument, "must not be async where the source is not; hand both over async, or neither"
+        )
+
+
+def _checked(options: RelayOptions) -> RelayOptions:
+    for name in options:
+        if name not in RelayOptions.__annotations__:
+            raise _errors.InvalidArgument(name, f"is not an option of a relay; it takes {', '.join(_OPTIONS)}")
+    coalescer = options.get("coalescer")
+    if coalescer is not None:
+        check_coalescer("coalescer", coalescer)
+    check_kind("stream_id", options.get("stream_id"), str, optional=True)
+    check_whole("epoch", options.get("epoch", 1))
+    check_kind("retry", options.get("retry"), Retry, optional=True)
+    check_seconds("give_up_after", options.get("give_up_after", 0.0), endless=True)
+    check_seconds("grace", options.get("grace", 0.0))
+    check_whole("max_backlog_bytes", options.get("max_backlog_bytes", 1))
+    check_kind("strict", options.get("strict", False), bool)
+    check_hook("on_event", options.get("on_event"))
+    return options
+
+
+_OPTIONS = sorted(RelayOptions.__annotations__)
+
+
+def _outlet(sink: Any, options: RelayOptions, stream_id: str) -> Outlet:
+    is_channel = isinstance(sink, (Sink, AsyncSink))
+    coalescer = options.get("coalescer")
+    if coalescer is None:
+        coalescer = sink.default_coalescer() if is_channel else TimeSize()
+    state = RelayState(
+        coalescer,
+        stream_id=stream_id,
+        epoch=options.get("epoch", 1),
+        channel=sink if is_channel else None,
+        retry=options.get("retry") or DEFAULT_RETRY,
+        give_up_after=options.get("give_up_after", GIVE_UP_AFTER),
+        max_backlog_bytes=options.get("max_backlog_bytes", MAX_BACKLOG_BYTES),
+    )
+    return Outlet(state, sink.send if is_channel else lambda _, batch: sink(batch))
 
 
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"

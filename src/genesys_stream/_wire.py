@@ -1,11 +1,11 @@
 """JSON to values and back: the one cattrs converter, and the rules by which it reads.
 
-An attrs class with a field marked as `EXTRA` is a noun of the service: keys that it does not know are kept there,
-null stands for the field's default, and enum values stay as they came.
-Any other attrs class is the caller's own and is read strictly.
+An attrs class with a field marked as `EXTRA` is one of the service's: unknown keys are kept there, null stands for the
+field's default, and enum values stay as they came.
+Any other attrs class or dataclass is the caller's own and is read strictly; a pydantic model reads itself.
 A field may name its own reader in its metadata, under `READ`.
-A value of another kind is refused; but that of a field that only `DESCRIBES` is kept in `extra`, too.
-A field that is only `RECEIVED` is not written.
+A value of another type is refused; that of a `LENIENT` field is kept in `extra` instead.
+A `RECEIVE_ONLY` field is not written.
 """
 
 from __future__ import annotations
@@ -29,36 +29,41 @@ T = TypeVar("T")
 
 READ = "genesys_stream.read"
 EXTRA = "genesys_stream.extra"
-DESCRIBES = "genesys_stream.describes"
-RECEIVED = "genesys_stream.received"
+LENIENT = "genesys_stream.lenient"
+RECEIVE_ONLY = "genesys_stream.receive_only"
 
 _NULL = type(None)
+_TYPING = frozenset({"typing", "typing_extensions"})
 
 
-class NotTheShape(ValueError):
-    """A JSON value that is not of the shape its class asks for; the message begins with the field's path."""
+class StructureError(ValueError):
+    """A JSON value does not have the structure that its class asks for.
+
+    Attributes:
+        problems: One line per problem, each beginning with the path of its field.
+    """
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("; ".join(problems))
         self.problems = problems
 
 
-def _is_noun(cls: Any) -> bool:
+def _is_service_class(cls: Any) -> bool:
     return attrs.has(cls) and any(EXTRA in field.metadata for field in attrs.fields(cls))
 
 
-def _noun_reader(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
+def _service_class_reader(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
     fields = attrs.fields(attrs.resolve_types(cls))
-    known = frozenset(field.name for field in fields if field.init) - {"extra"}  # that key is one more stranger
+    known = frozenset(field.name for field in fields if field.init) - {"extra"}  # a key of that name is unknown, too
     readers: dict[str, Any] = {
         field.name: override(struct_hook=_reader(field.metadata[READ])) for field in fields if READ in field.metadata
     }
-    describing = {field.name: field.type for field in fields if DESCRIBES in field.metadata}
+    lenient = {field.name: field.type for field in fields if LENIENT in field.metadata}
     structure = make_dict_structure_fn(cls, converter, **readers)
 
-    def fits(value: Any, kind_: Any) -> bool:
+    def fits(value: Any, type_: Any) -> bool:
         try:
-            converter.structure(value, kind_)
+            converter.structure(value, type_)
         except (BaseValidationError, TypeError):
             return False
         return True
@@ -66,7 +71,7 @@ def _noun_reader(cls: Any, converter: Converter) -> Callable[[Any, Any], Any]:
     def read(value: Any, _: Any) -> Any:
         _expect(Mapping, "an object", value)
         present = {key: item for key, item in value.items() if item is not None and key in known}
-        odd = {key for key, kind_ in describing.items() if key in present and not fits(present[key], kind_)}
+        odd = {key for key, type_ in lenient.items() if key in present and not fits(present[key], type_)}
         present = {key: item for key, item in present.items() if key not in odd}
         present["extra"] = {key: item for key, item in value.items() if key not in known or key in odd}
         return structure(present, cls)
@@ -110,18 +115,18 @@ def _sequence_reader(cls: Any, converter: Converter) -> Callable[[Any, Any], Any
 
 def _expect(cls: type, name: str, value: Any) -> Any:
     if not isinstance(value, cls):
-        msg = f"expected {name}, got {kind(value)}"
+        msg = f"expected {name}, got {json_type(value)}"
         raise TypeError(msg)
     return value
 
 
 def _exactly(*kinds: type) -> Callable[[Any, Any], Any]:
-    names = " or ".join("null" if kind_ is _NULL else kind_.__name__ for kind_ in kinds)
+    names = " or ".join("null" if type_ is _NULL else type_.__name__ for type_ in kinds)
     takes_bool = bool in kinds
 
     def read(value: Any, _: Any) -> Any:
         if not isinstance(value, kinds) or (isinstance(value, bool) and not takes_bool):
-            msg = f"expected {names}, got {kind(value)}"
+            msg = f"expected {names}, got {json_type(value)}"
             raise TypeError(msg)
         return value
 
@@ -150,18 +155,43 @@ def _moment(cls: Any) -> Callable[[Any, Any], Any]:
     return read
 
 
-def _unreadable(cls: Any) -> Callable[[Any, Any], Any]:
-    """Refuse a class when a value is read into it, where the field's path is known."""
+def _is_pydantic_model(cls: Any) -> bool:
+    # By its methods, so that pydantic is not imported, nor needed.
+    return isinstance(cls, type) and hasattr(cls, "model_validate_json") and hasattr(cls, "model_json_schema")
 
-    def read(_: Any, __: Any) -> Any:
-        msg = f"{getattr(cls, '__name__', cls)} is not a class that cattrs can read from JSON"
-        raise TypeError(msg)
+
+def _pydantic_reader(cls: Any) -> Callable[[Any, Any], Any]:
+    def read(value: Any, _: Any) -> Any:
+        try:
+            # As JSON: a strict model takes a date from a string in JSON, but not from one in Python.
+            return cls.model_validate_json(json.dumps(value))
+        except ValueError as error:
+            if not hasattr(error, "errors"):
+                raise
+            # Not the error's own text, which quotes what the model said.
+            problems = [(_path(problem["loc"]), problem["msg"]) for problem in error.errors(include_input=False)]
+            raise StructureError([f"{path or 'the value'}: {message}" for path, message in problems]) from None
 
     return read
 
 
+def _path(location: Sequence[str | int]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
+
+
+class _Unreadable:
+    """Refuses a class when a value is read into it, where the field's path is known."""
+
+    def __init__(self, cls: Any) -> None:
+        self._name = getattr(cls, "__name__", cls)
+
+    def __call__(self, _: Any, __: Any) -> Any:
+        msg = f"{self._name} is not a class that cattrs can read from JSON"
+        raise TypeError(msg)
+
+
 def _build() -> Converter:
-    converter = Converter(forbid_extra_keys=False, structure_fallback_factory=_unreadable)
+    converter = Converter(forbid_extra_keys=False, structure_fallback_factory=_Unreadable)
     configure_union_passthrough(str | bool | int | float | None, converter)
     converter.register_structure_hook(str, _exactly(str))
     converter.register_structure_hook(int, _exactly(int))
@@ -172,25 +202,39 @@ def _build() -> Converter:
     converter.register_structure_hook_factory(_is_union_of_plain_values, _union_reader)
     converter.register_structure_hook_factory(_is_sequence, _sequence_reader)
     converter.register_structure_hook_factory(_is_plain_class, _plain_reader)
-    converter.register_structure_hook_factory(_is_noun, _noun_reader)
+    converter.register_structure_hook_factory(_is_pydantic_model, _pydantic_reader)
+    converter.register_structure_hook_factory(_is_service_class, _service_class_reader)
     return converter
 
 
 _converter = _build()
 
 
+def is_readable(cls: object) -> bool:
+    """Whether `structure` can read JSON into `cls`: a class, or a form of typing such as `list[Item]`."""
+    if not isinstance(cls, type) and get_origin(cls) is None and type(cls).__module__ not in _TYPING:
+        return False
+    try:
+        hook = _converter.get_structure_hook(cls)
+    except Exception:  # noqa: BLE001 - cattrs', or of the caller's class; reading says what is wrong with it
+        return True
+    return not isinstance(hook, _Unreadable)
+
+
 def structure(value: Any, cls: type[T]) -> T:
     """Read parsed JSON into `cls`.
 
     Raises:
-        NotTheShape: With one line per problem, each naming the field's path.
+        StructureError: With one line per problem, each naming the field's path.
     """
     try:
         return _converter.structure(value, cls)
+    except StructureError:
+        raise
     except BaseValidationError as error:
-        raise NotTheShape([_as_path(line) for line in transform_error(error, format_exception=_reason)]) from None
+        raise StructureError([_as_path(line) for line in transform_error(error, format_exception=_reason)]) from None
     except Exception as error:  # noqa: BLE001 - cattrs', or of the caller's class; inside an object it is the above
-        raise NotTheShape([_reason(error, None)]) from None
+        raise StructureError([_reason(error, None)]) from None
 
 
 def _as_path(line: str) -> str:
@@ -207,10 +251,10 @@ def _reason(error: BaseException, _: type | None) -> str:
 
 
 def unstructure(value: Any) -> Any:
-    """Turn attrs values, wherever they are inside `value`, into what `json.dumps` takes, leaving nulls out."""
+    """Turn attrs values, wherever they are inside `value`, into what `json.dumps` takes; a None is left out."""
     if attrs.has(type(value)):
         fields = attrs.fields(type(value))
-        sent = [f.name for f in fields if f.name != "extra" and RECEIVED not in f.metadata]
+        sent = [f.name for f in fields if f.name != "extra" and RECEIVE_ONLY not in f.metadata]
         out = {name: unstructure(getattr(value, name)) for name in sent}
         out = {name: item for name, item in out.items() if item is not None}
         return {**out, **getattr(value, "extra", {})}
@@ -222,13 +266,13 @@ def unstructure(value: Any) -> Any:
 
 
 def dumps(value: Any) -> bytes:
-    """Encode to the bytes that go out: compact, UTF-8 unescaped, surrogate pairs joined, lone ones replaced, no NaN."""
+    """Encode as compact JSON in UTF-8, surrogate pairs joined and lone ones replaced; NaN is refused."""
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return join_surrogates(text).encode()
 
 
 def join_surrogates(text: str) -> str:
-    """Join the two halves of surrogate pairs, and put U+FFFD where a half is alone; other text is unchanged."""
+    """Join the halves of surrogate pairs, and replace lone halves by U+FFFD; other text is unchanged."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -236,9 +280,14 @@ def join_surrogates(text: str) -> str:
     return text
 
 
-_KINDS: dict[type, str] = {_NULL: "null", dict: "an object", list: "a list"}
+_JSON_TYPES: dict[type, str] = {_NULL: "null", dict: "an object", list: "a list"}
 
 
-def kind(value: object) -> str:
-    """Name a JSON or Python value's kind for an error message, never its content."""
-    return _KINDS.get(type(value), type(value).__name__)
+def json_type(value: object) -> str:
+    """Name the type of a value that was read from JSON, for an error message that must not show the value."""
+    return _JSON_TYPES.get(type(value), type(value).__name__)
+
+
+def type_name(value: object) -> str:
+    """Name the type of a Python value, for an error message that must not show the value."""
+    return "None" if value is None else type(value).__name__

@@ -89,7 +89,7 @@ def spawn(environment):
     def call(*arguments, python=(), stdin=subprocess.DEVNULL, **options):
         options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         process = subprocess.Popen(
-            [sys.executable, *python, "-m", "genesys_stream.cli", *arguments], stdin=stdin, **options
+            [sys.executable, *python, "-m", "genesys_stream", *arguments], stdin=stdin, **options
         )
         started.append(process)
         return process

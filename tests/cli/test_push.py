@@ -24,7 +24,7 @@ def test_a_receipt_may_be_json(run, credentials, fake):
 def test_a_dry_run_sends_nothing(run, credentials, fake):
     result = run("push", "--body", "B", "--dry-run")
 
-    assert (result.code, fake.diary) == (0, [])
+    assert (result.code, fake.request_log) == (0, [])
     assert "dry_run" in result.out
 
 
@@ -32,17 +32,24 @@ def test_a_dry_run_sends_nothing(run, credentials, fake):
 def test_data_that_is_no_pair_is_refused(run, credentials, fake, pairs):
     result = run("push", "--body", "B", *(part for pair in pairs for part in ("--data", pair)))
 
-    assert (result.code, fake.diary) == (2, [])
+    assert (result.code, fake.request_log) == (2, [])
     assert "--data" in result.err
 
 
-@pytest.mark.parametrize(("status", "code"), [(400, 3), (401, 4), (403, 4), (500, 5)])
+@pytest.mark.parametrize(("status", "code"), [(400, 3), (404, 3), (401, 4), (403, 4), (500, 5)])
 def test_a_push_that_is_refused_has_its_code(run, credentials, fake, status, code):
     fake.push.fail(status, times=None)
     result = run("push", "--body", "B")
 
     assert (result.code, result.out) == (code, "")
     assert fake.push.requests[-1].correlation_id in result.err
+
+
+def test_a_push_that_is_too_large_is_told(run, credentials, fake):
+    result = run("push", "--body", "x" * 5000)
+
+    assert (result.code, fake.pushes) == (3, [])
+    assert "Maximum bytes: 4096" in result.err and "send less" in result.err
 
 
 def test_a_push_whose_answer_is_lost_is_not_sent_again(run, credentials, fake):

@@ -36,7 +36,7 @@ def test_a_relay_that_is_stopped_delivers_what_was_said(spawn, finish, credentia
     report, last = result.report, fake.pushes[-1]["data"]
     assert result.code == code
     assert "Traceback" not in result.err
-    assert "what was said is delivered" in result.err
+    assert "the text so far is delivered" in result.err
     assert (report["state"], report["undelivered"]) == ("cancelled", 0)
     assert "".join(line["text"] for line in result.events("text")) == report["text"]
     assert "".join(line["text"] for line in result.events("push")) == report["text"]
@@ -52,8 +52,19 @@ def test_the_sandbox_proves_it_after_ctrl_c_as_well(spawn, finish):
 
     assert result.code == 130
     assert re.search(r"^state: +cancelled$", result.out, re.MULTILINE)
-    assert re.search(r"^phone: .*: exactly what was said$", result.out, re.MULTILINE)
+    assert re.search(r"^phone: .*, the same text$", result.out, re.MULTILINE)
     assert "Traceback" not in result.err
+
+
+def test_a_relay_that_is_stopped_before_the_first_text_just_stops(spawn, finish, credentials, fake):
+    fake.completions.say("late", first_after=60)
+    process = spawn("relay", "Hi")
+    wait_until(lambda: fake.completions.requests)
+    process.send_signal(signal.SIGINT)
+    result = finish(process)
+
+    assert (result.code, fake.pushes) == (130, [])
+    assert "stopped before the first text" in result.err and "Traceback" not in result.err
 
 
 def test_text_that_is_held_back_when_the_grace_period_ends_is_accounted_for(spawn, finish, credentials, fake):

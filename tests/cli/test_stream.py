@@ -32,7 +32,7 @@ def test_chunks_are_printed_as_they_came(run):
 
 @pytest.mark.parametrize("arguments", [(), ("--json",)])
 def test_a_stream_that_breaks_has_printed_what_was_said(run, credentials, fake, arguments):
-    fake.completions.queue(Say(tokens=("One ", "two"), mishaps=(Cut(2),)))
+    fake.completions.queue(Say(tokens=("One ", "two"), faults=(Cut(2),)))
     result = run("stream", *arguments, "Hi")
 
     assert result.code == 1
@@ -55,4 +55,13 @@ def test_a_full_disk_is_told_without_a_traceback(spawn, credentials):
         code, told = process.wait(timeout=60), process.stderr.read().decode()
 
     assert code == 1
-    assert told.startswith("genesys-stream: stdout takes no more: ") and told.count("\n") == 1
+    assert told.startswith("genesys-stream: cannot write to stdout: ") and told.count("\n") == 1
+
+
+def test_a_reader_who_leaves_stops_the_stream(spawn, credentials, fake):
+    fake.completions.queue(Say(tokens=("word\n",) * 1000, every=0.02))
+    process = spawn("stream", "Hi")
+    process.stdout.readline()
+    process.stdout.close()
+
+    assert (process.wait(timeout=30), process.stderr.read()) == (141, b"")

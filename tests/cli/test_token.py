@@ -11,6 +11,7 @@ def test_good_credentials_are_told_and_not_shown(run, credentials, fake):
 
     assert (result.code, result.err) == (0, "")
     assert f"login:       {credentials.base_url}\n" in result.out
+    assert f"region:      {credentials.base_url} (GENESYSCLOUD_REGION)\n" in result.out
     assert "GENESYSCLOUD_OAUTHCLIENT_ID and GENESYSCLOUD_OAUTHCLIENT_SECRET" in result.out
     assert "good for 1 h 1 min 1 s" in result.out
     assert SECRET not in result.out
@@ -41,7 +42,7 @@ def test_a_wrong_secret_is_told(run, credentials, environment):
     result = run("token")
 
     assert result.code == 4
-    assert "the secret is not this client's" in result.err
+    assert "the secret does not belong to this client" in result.err
     assert "wrong-secret" not in result.err
 
 
@@ -74,6 +75,6 @@ def test_a_token_of_ones_own_is_not_asked_for(run, credentials, environment, fak
     environment.setenv("GENESYSCLOUD_ACCESS_TOKEN", "my-own-token")
     result = run("token")
 
-    assert (result.code, fake.diary) == (0, [])
+    assert (result.code, fake.request_log) == (0, [])
     assert "GENESYSCLOUD_ACCESS_TOKEN" in result.out
     assert "my-own-token" not in result.out

@@ -106,19 +106,19 @@ class TestOrdinaryStream:
         accumulator.add(CompletionChunk(said({"content": "\ude00b\ude00"})))
         assert accumulator.completion.text == "a\U0001f600b\ufffd"
 
-    def test_a_look_changes_nothing(self):
-        """A completion once handed out stays as it was, and looking does not disturb what follows."""
+    def test_a_snapshot_changes_nothing(self):
+        """A completion once returned stays as it was, and does not disturb what follows."""
         logprob = said({"content": "a", "x": "1"}, logprobs={"content": [{"token": "a"}]}, mood=1)
-        accumulator = accumulated({**logprob, "stranger": 1})
+        accumulator = accumulated({**logprob, "unknown": 1})
         before = accumulator.completion
         copy = json.dumps([before.choices[0].logprobs, before.extra, before.choices[0].message.extra])
-        accumulator.add(CompletionChunk({**logprob, "stranger": 2, "usage": {"total_tokens": 1}}))
+        accumulator.add(CompletionChunk({**logprob, "unknown": 2, "usage": {"total_tokens": 1}}))
 
         assert before.text == "a"
         assert copy == json.dumps([before.choices[0].logprobs, before.extra, before.choices[0].message.extra])
         assert before.usage is None
         assert accumulator.completion.text == "aa"
-        assert accumulator.completion.extra["stranger"] == 2
+        assert accumulator.completion.extra["unknown"] == 2
 
     def test_the_chunk_is_not_changed(self):
         """Adding leaves a chunk as it came."""
@@ -227,6 +227,73 @@ class TestMessages:
         assert [(call.index, call.id) for call in choice.message.tool_calls] == [(0, "f"), (1, "g")]
         assert accumulator.finished
 
+    def test_a_message_beside_a_null_delta(self):
+        """A whole message beside a null delta keeps its role."""
+        whole = {"choices": [{"index": 0, "delta": None, "message": {"role": "tool", "content": "a"}}]}
+
+        assert (Choice(0, Message("tool", "a")),) == completed(whole).choices
+        assert CompletionChunk(whole).choices[0].delta.role == "tool"
+
+    @pytest.mark.parametrize("content", ["ab", [{"type": "text", "text": "a"}, "b"]])
+    def test_a_message_that_repeats_what_was_streamed(self, content):
+        """A message at the end that repeats text, calls and unknown fields of the stream adds none of them."""
+        calls = [{"index": 0, "id": "c", "function": {"name": "f", "arguments": "{}"}}]
+        whole = {"role": "assistant", "content": content, "refusal": None, "reasoning": "xy", "tool_calls": calls}
+        accumulator = accumulated(
+            said({"role": "assistant", "content": "a", "reasoning": "x"}),
+            said({"content": "b", "reasoning": "y", "tool_calls": calls}),
+        )
+        before = accumulator.completion.choices[0].message
+
+        assert accumulator.add(CompletionChunk({"choices": [{"index": 0, "message": whole, "finish_reason": "stop"}]}))
+        assert accumulator.completion.choices == (Choice(0, before, "stop"),)
+        assert accumulator.finished
+
+    @pytest.mark.parametrize(
+        "whole",
+        [
+            {"content": "a"},
+            {"content": ""},
+            {"content": None},
+            {"tool_calls": []},
+            {"tool_calls": [{"id": "d"}]},
+            {"x": 1},
+        ],
+    )
+    def test_a_message_that_repeats_nothing(self, whole):
+        """What was not streamed is added."""
+        start = said({"content": "b", "tool_calls": [{"index": 0, "id": "c"}]})
+        delta = completed(
+            start, said({**whole, **({"tool_calls": [{"index": 1, "id": "d"}]} if whole.get("tool_calls") else {})})
+        )
+
+        assert completed(start, {"choices": [{"index": 0, "message": whole}]}).text == delta.text
+
+    def test_whole_messages_only(self):
+        """Where each piece comes as a message, one that equals the text so far is a piece like the others."""
+        piece = {"choices": [{"index": 0, "message": {"content": "ha"}}]}
+
+        assert completed(piece, piece).text == "haha"
+
+    @pytest.mark.parametrize("index", ["0", [], True])
+    def test_a_message_with_an_odd_index(self, index):
+        """An index that is no number is refused, as it is beside a delta."""
+        with pytest.raises(MalformedEvent):
+            completed(said({"content": "a"}), {"choices": [{"index": index, "message": {"content": "a"}}]})
+
+    def test_legacy_text(self):
+        """A choice with a text, as /v1/completions streams it, counts as one with a delta."""
+        head = {"id": "cmpl-1", "object": "text_completion", "created": 1, "model": "m"}
+        chunks = [
+            {**head, "choices": [{"text": " Hel", "index": 0, "logprobs": None, "finish_reason": None}]},
+            {**head, "choices": [{"text": "lo", "index": 0, "logprobs": {"tokens": ["lo"]}, "finish_reason": None}]},
+            {**head, "choices": [{"text": "", "index": 0, "logprobs": None, "finish_reason": "length"}]},
+        ]
+        actual = completed(*chunks)
+
+        assert (actual.text, actual.finish_reason, actual.choices[0].extra) == (" Hello", "length", {})
+        assert "".join(CompletionChunk(chunk).text for chunk in chunks) == " Hello"
+
     def test_a_message_beside_a_delta(self):
         """What was said so far, once more beside each delta, is not said twice."""
         actual = completed(
@@ -333,7 +400,7 @@ class TestToolCalls:
 
     def test_a_call_without_a_function(self):
         """What has not been said of a call is None."""
-        assert (ToolCall(3, None, None, FunctionCall()),) == message({"tool_calls": [{"index": 3}]}).tool_calls
+        assert (ToolCall(3, None, "function", FunctionCall()),) == message({"tool_calls": [{"index": 3}]}).tool_calls
 
     def test_no_index(self):
         """Without an index, a new id begins a call, a known one goes on with its own, and none with the last."""
@@ -354,6 +421,54 @@ class TestToolCalls:
             (2, "b", "24"),
         ]
 
+    def test_one_index_for_all(self):
+        """Under one index, a new id with a name begins another call; each goes on until the next one begins."""
+        actual = message(
+            {"tool_calls": [{"index": 0, "id": "a", "type": "function", "function": {"name": "f", "arguments": "1"}}]},
+            {"tool_calls": [{"index": 0, "function": {"arguments": "2"}}]},
+            {"tool_calls": [{"index": 0, "id": "b", "type": "function", "function": {"name": "g", "arguments": "3"}}]},
+            {"tool_calls": [{"index": 0, "function": {"arguments": "4"}}]},
+            {"tool_calls": [{"index": 0, "id": "a", "function": {"arguments": "5"}}]},
+            {"tool_calls": [{"index": 0, "id": "b", "function": {"name": "g", "arguments": "6"}}]},
+            {"tool_calls": [{"index": 1, "id": "c", "function": {"name": "h", "arguments": "7"}}]},
+        )
+
+        assert [(call.index, call.id, call.name, call.function.arguments) for call in actual.tool_calls] == [
+            (0, "a", "f", "125"),
+            (1, "b", "g", "346"),
+            (2, "c", "h", "7"),
+        ]
+
+    def test_a_new_id_with_every_fragment(self):
+        """Some providers make up an id for every fragment; without a name it begins no call."""
+        actual = message(
+            {"tool_calls": [{"index": 0, "id": "a", "function": {"name": "f"}}]},
+            {"tool_calls": [{"index": 0, "id": "b", "function": {"arguments": "{"}}]},
+            {"tool_calls": [{"index": 0, "id": "c", "function": {"arguments": "}"}}]},
+        )
+
+        assert (ToolCall(0, "a", "function", FunctionCall("f", "{}")),) == actual.tool_calls
+
+    @pytest.mark.parametrize(
+        ("names", "expected"),
+        [
+            (["get_", "weather"], "get_weather"),
+            (["get_", "", None, "weather"], "get_weather"),
+            (["weather", "weather"], "weather"),
+            (["get_", "weather", "get_weather"], "get_weather"),
+            (["", "weather"], "weather"),
+            ([None, ""], None),
+        ],
+    )
+    def test_names(self, names, expected):
+        """A name in pieces is joined; one that is repeated is not, nor does it change once the arguments have begun."""
+        fragments = [{"index": 0, "function": {"name": name}} for name in names]
+        late = {"index": 0, "function": {"name": "late", "arguments": "}"}}
+        begun = {"index": 0, "function": {"arguments": "{"}}
+        (call,) = message(*({"tool_calls": [one]} for one in (*fragments, begun, late))).tool_calls
+
+        assert (call.function.name, call.function.arguments) == (expected, "{}")
+
     def test_unknown_fields(self):
         """Unknown fields of a call and of its function are kept; later values win."""
         actual = message(
@@ -361,7 +476,9 @@ class TestToolCalls:
             {"tool_calls": [{"index": 0, "x": 2, "y": None, "function": {"z": 2}}]},
         )
 
-        assert (ToolCall(0, extra={"x": 2, "y": 1}, function=FunctionCall(extra={"z": 2})),) == actual.tool_calls
+        assert (
+            ToolCall(0, type="function", extra={"x": 2, "y": 1}, function=FunctionCall(extra={"z": 2})),
+        ) == actual.tool_calls
 
 
 class TestFields:
@@ -447,8 +564,8 @@ class TestFields:
             "1", choices=(Choice(0, Message(content="abbbb")),), extra={"pad": "3"}
         )
 
-    def test_of_another_kind(self):
-        """What only describes and is of another kind is kept as it came, the first of it, and costs no text."""
+    def test_of_another_type(self):
+        """Metadata of another type is kept as it came, the first of it, and costs no text."""
         head = {"id": 5, "created": 1.5, "model": "", "service_tier": {"a": 1}, "usage": "many"}
         actual = completed(
             {**head, **said({"content": "a"})},
@@ -560,8 +677,13 @@ class TestEitherWay:
         )
     )
     def test_the_text_is_the_sum_of_the_chunks_texts(self, pieces):
-        """The joined text is what the chunks' own `text` says, joined."""
-        chunks = [{"choices": [{"index": 0, key: {"content": text, **rest}}]} for text, rest, key in pieces]
-        expected = join_surrogates("".join(CompletionChunk(chunk).text for chunk in chunks))
+        """The joined text is that of the chunks as they are handed out, without what a message repeats."""
+        accumulator = CompletionAccumulator()
+        handed_out = []
+        for text, rest, key in pieces:
+            chunk = CompletionChunk({"choices": [{"index": 0, key: {"content": text, **rest}}]})
+            accumulator.add(chunk)
+            replacement, accumulator._replacement = accumulator._replacement, None
+            handed_out.append(replacement or chunk)
 
-        assert expected == completed(*chunks).text
+        assert join_surrogates("".join(chunk.text for chunk in handed_out)) == accumulator.completion.text

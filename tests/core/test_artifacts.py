@@ -15,7 +15,7 @@ from tests.strategies import _units, cuts, json_values, texts, unicode_texts
 from genesys_stream._core.reading.artifacts import ArtifactReader
 from genesys_stream._core.reading.json_path import parse_path, spelled
 from genesys_stream._core.reading.json_scanner import ArtifactScanner
-from genesys_stream._core.relaying.coalescers import JsonArtifact
+from genesys_stream._core.relaying.coalescers.artifacts import JsonArtifact
 from genesys_stream._errors import InvalidArgument, ParseError
 from genesys_stream._values import Artifact
 from genesys_stream._wire import join_surrogates
@@ -385,7 +385,7 @@ class TestArguments:
     )
     @pytest.mark.parametrize("make", [ArtifactScanner, JsonArtifact])
     def test_refused(self, make, args, name):
-        """An argument of the wrong kind is named."""
+        """An argument of the wrong type is named."""
         with pytest.raises(InvalidArgument) as caught:
             make(**args)
 

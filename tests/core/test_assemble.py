@@ -10,7 +10,7 @@ from tests.core.virtual import run
 from tests.strategies import deltas, unicode_texts
 
 from genesys_stream._core.relaying.assemble import StreamAssembler
-from genesys_stream._core.relaying.coalescers import TimeSize
+from genesys_stream._core.relaying.coalescers.basic import TimeSize
 from genesys_stream._core.relaying.payload import Envelope
 from genesys_stream._errors import InvalidArgument
 from genesys_stream._values import Batch
@@ -185,7 +185,7 @@ def test_half_a_character_is_not_shown():
         ({"v": "2"}, r"data\['v'\] must be one of 1"),
         ({"mode": "patch"}, r"data\['mode'\] must be one of delta, snapshot, tail"),
         ({"state": "done"}, r"data\['state'\]"),
-        ({"llm_response": None}, r"data\['llm_response'\] must be a string, got null"),
+        ({"llm_response": None}, r"data\['llm_response'\] must be a string, got None"),
         ({"llm_response": "\ud83d"}, r"data\['llm_response'\] holds half"),
         ({"seq": 1}, r"data\['seq'\] must be a string, got int"),
         ({"seq": "-1"}, r"data\['seq'\] must be a decimal number"),
@@ -211,9 +211,9 @@ def test_what_cannot_be_read_changes_nothing(change, complaint):
 
 def test_what_is_no_mapping_is_refused():
     """Nor is a payload without anything of ours in it."""
-    with pytest.raises(InvalidArgument, match="payload must be a mapping, got a list"):
+    with pytest.raises(InvalidArgument, match="payload must be a mapping, got list"):
         StreamAssembler().receive([])
-    with pytest.raises(InvalidArgument, match="must be a string, got null"):
+    with pytest.raises(InvalidArgument, match="must be a string, got None"):
         StreamAssembler().receive({"data": {}})
 
 

@@ -14,9 +14,9 @@ from genesys_stream._core.reading.chunks import (
     ChunkDecoder,
     completion_as_chunk,
     is_event_stream,
+    precompile,
     read_completion,
     read_event,
-    warm_up,
 )
 from genesys_stream._values import CompletionChunk, ServerSentEvent
 
@@ -407,8 +407,8 @@ class TestJson:
         assert whole == accumulator.completion
         assert [[call.index for call in choice.message.tool_calls] for choice in whole.choices] == [[0, 1], [0, 1]]
 
-    def test_of_another_kind(self):
-        """What only describes and is of another kind is kept, and costs no text, either way."""
+    def test_of_another_type(self):
+        """Metadata of another type is kept, and costs no text, either way."""
         head = {"id": 5, "created": 1.5, "usage": {"total_tokens": "3"}}
         body = json.dumps({**WHOLE, **head}).encode()
         accumulator = CompletionAccumulator()
@@ -456,6 +456,34 @@ class TestJson:
 
         assert isinstance(decoder.failure, _errors.EventTooLarge)
 
+    def test_legacy_text(self):
+        """A whole answer of /v1/completions is read like a message."""
+        choice = {"text": " Paris.", "index": 0, "logprobs": None, "finish_reason": "length"}
+        body = json.dumps({"id": "cmpl-1", "object": "text_completion", "choices": [choice]}).encode()
+        completion = read_completion(body)
+
+        assert (completion.text, completion.finish_reason, completion.choices[0].extra) == (" Paris.", "length", {})
+        assert completion_as_chunk(body).text == " Paris."
+
+    def test_a_call_without_a_type(self):
+        """A tool call without a type is a function's."""
+        calls = [{"id": "a", "function": {"name": "f"}}, {"type": None}, {"type": "custom"}, 5]
+        body = json.dumps({"choices": [{"message": {"tool_calls": calls[:3]}}]}).encode()
+
+        assert [call.type for call in read_completion(body).tool_calls] == ["function", "function", "custom"]
+
+    @pytest.mark.parametrize(
+        ("body", "name"),
+        [
+            ({"type": "message", "role": "assistant", "content": [{"type": "text"}]}, "Anthropic's Messages API"),
+            ({"object": "response", "status": "completed", "output": []}, "OpenAI's Responses API"),
+        ],
+    )
+    def test_of_another_format(self, body, name):
+        """An answer of another format is refused with its name, and what to do."""
+        with pytest.raises(_errors.MalformedEvent, match=f"this is the format of {name}; set completions_path"):
+            read_completion(json.dumps(body).encode())
+
     def test_read_completion(self):
         """A whole completion that was asked for is read as such."""
         completion = read_completion(b"\xef\xbb\xbf" + json.dumps(WHOLE).encode())
@@ -480,10 +508,10 @@ class TestJson:
         assert body in (getattr(caught.value, "data", ""), getattr(caught.value, "body", b"").decode())
 
 
-def test_warm_up():
+def test_precompile():
     """What is read so that the readers are made is a chunk as any other, or none would be made; it may be read again."""
-    warm_up.cache_clear()
-    warm_up()
-    warm_up()
+    precompile.cache_clear()
+    precompile()
+    precompile()
 
-    assert warm_up.cache_info().misses == 1
+    assert precompile.cache_info().misses == 1

@@ -117,17 +117,34 @@ class TestCall:
             {"role": "tool", "content": None, "tool_calls": [{"id": "c", "function": {}}]},
         ]
 
-    def test_every_option_has_its_kind(self):
-        """Each option of the body is checked, and one that is of its kind is sent as it is."""
-        of_a_kind = {int: 1, float: 0.5, str: "x", bool: True, list: ["x"], dict: {"x": 1}}
+    def test_every_option_has_its_type(self):
+        """Each option of the body is checked, and one of its type is sent as it is."""
+        of_a_type = {int: 1, float: 0.5, str: "x", bool: True, list: ["x"], dict: {"x": 1}}
         assert _OPTIONS.keys() == CompletionOptions.__annotations__.keys() - set(_OF_THE_CALL)
-        for name, kinds in _OPTIONS.items():
-            for kind in kinds:
-                call = a_call(**{name: of_a_kind[kind]})
-                assert json.loads(call.request.content)[name] == of_a_kind[kind]
+        for name, types in _OPTIONS.items():
+            for type_ in types:
+                call = a_call(**{name: of_a_type[type_]})
+                assert json.loads(call.request.content)[name] == of_a_type[type_]
+
+    def test_response_format(self):
+        """A class stands for its JSON schema."""
+        sent = body_of(a_call(response_format=Timeouts))["response_format"]
+
+        assert sent["type"] == "json_schema"
+        assert sent["json_schema"]["name"] == "Timeouts"
+        assert body_of(a_call(response_format={"type": "json_object"}))["response_format"] == {"type": "json_object"}
+
+    @pytest.mark.parametrize(
+        ("stream_options", "wanted"),
+        [(None, False), ({}, False), ({"include_usage": False}, False), ({"include_usage": True}, True)],
+    )
+    def test_usage_wanted(self, stream_options, wanted):
+        """Whether the usage follows the text depends on the stream's options."""
+        assert a_call(stream_options=stream_options).usage_wanted is wanted
+        assert a_call(extra_body={"stream_options": stream_options}).usage_wanted is wanted
 
     def test_settings(self):
-        """Timeouts and patience may be set for one call."""
+        """Timeouts and the retry policy may be set for one call."""
         call = a_call(timeouts=Timeouts(total=1.0), retry=Retry(attempts=9))
 
         assert (call.settings.timeouts.total, call.settings.retry.attempts) == (1.0, 9)
@@ -158,6 +175,8 @@ class TestCall:
             ("stop", {"options": {"stop": {"a", "b"}}}),
             ("tools", {"options": {"tools": "search"}}),
             ("logit_bias", {"options": {"logit_bias": {"50256": float("inf")}}}),
+            ("response_format", {"options": {"response_format": str}}),
+            ("response_format", {"options": {"response_format": list[int]}}),
             ("logprobs", {"options": {"logprobs": 1}}),
             ("n", {"options": {"n": 0}}),
             ("n", {"options": {"n": True}}),
@@ -170,7 +189,7 @@ class TestCall:
         ],
     )
     def test_refuses(self, argument, changes):
-        """What will not do is refused by its name before anything is sent."""
+        """What is invalid is refused by its name before anything is sent."""
         with pytest.raises(_errors.InvalidArgument) as caught:
             completion_call(CLIENT, **{"model": "m", "messages": ASK, "stream": True, "options": {}, **changes})
 

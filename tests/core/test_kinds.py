@@ -7,7 +7,7 @@ from genesys_stream._core.http.tokens import Hidden
 from genesys_stream._core.reading.accumulate import CompletionAccumulator
 from genesys_stream._core.reading.json_scanner import ArtifactScanner
 from genesys_stream._core.relaying import coalescers as coalesce
-from genesys_stream._core.relaying.text import TextBuffer
+from genesys_stream._core.text import TextBuffer
 from genesys_stream._errors import InvalidArgument
 
 REFUSED = [

@@ -9,7 +9,7 @@ from hypothesis import given, strategies as st
 from tests.strategies import unicode_texts
 
 from genesys_stream._core.relaying.payload import RESERVED, Envelope, check_push
-from genesys_stream._core.relaying.text import last_cut
+from genesys_stream._core.text import last_cut
 from genesys_stream._errors import InvalidArgument
 from genesys_stream._values import Batch
 from genesys_stream._wire import dumps, join_surrogates
@@ -89,13 +89,13 @@ def test_bytes_are_raw_utf8():
         ({"targets": "token"}, r"targets must be a list .* write \[token\]"),
         ({"targets": {"a"}}, "targets must be a list of device tokens, got set"),
         ({"targets": []}, "at least one"),
-        ({"targets": ["a", None]}, r"targets\[1\] must be a string, got null"),
+        ({"targets": ["a", None]}, r"targets\[1\] must be a string, got None"),
         ({"targets": ["a", " "]}, r"targets\[1\] must not be empty"),
         ({"title": None}, "title must be a string"),
         ({"body": 7}, "body must be a string"),
         ({"data": ["a"]}, "data must be a mapping"),
         ({"data": {1: "a"}}, "data must have strings for keys"),
-        ({"data": {"user": {"name": "N."}}}, r"data\['user'\] must be a string, got an object; make JSON of it"),
+        ({"data": {"user": {"name": "N."}}}, r"data\['user'\] must be a string, got dict; make JSON of it"),
         ({"data": {"seq": "1"}}, r"data\['seq'\] is set by this library"),
         ({"ref": None}, "ref must be a string"),
         ({"mode": "cumulative"}, "mode must be 'delta'"),
@@ -120,9 +120,9 @@ def test_a_caption_that_is_no_string_is_refused():
     ("field", "value", "complaint"),
     [
         ("text", 5, "must be str, not int"),
-        ("stream_id", None, "must be str, not null"),
+        ("stream_id", None, "must be str, not None"),
         ("seq", "1", "must be int, not str"),
-        ("offset", None, "must be int, not null"),
+        ("offset", None, "must be int, not None"),
         ("crc", 0.5, "must be int, not float"),
         ("total", "9", "must be int or None, not str"),
         ("finish_reason", 5, "must be str or None, not int"),

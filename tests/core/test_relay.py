@@ -1,4 +1,4 @@
-"""The desk, driven in virtual time: whatever the sink and the strategy do, the account is right and comes to an end."""
+"""The state of a relay, driven in virtual time: whatever the sink and the strategy do, the account is right and comes to an end."""
 
 import zlib
 from collections import deque
@@ -12,11 +12,16 @@ from tests.strategies import deltas
 from genesys_stream import _errors
 from genesys_stream._core.http.retry import Retry
 from genesys_stream._core.relaying.assemble import StreamAssembler
-from genesys_stream._core.relaying.coalescers import FinalOnly, ImmediateFirst, PassThrough, Sentence, TimeSize
-from genesys_stream._core.relaying.limits import Budget, Ledger, Rate
+from genesys_stream._core.relaying.coalescers.basic import FinalOnly, PassThrough, TimeSize
+from genesys_stream._core.relaying.coalescers.combine import ImmediateFirst
+from genesys_stream._core.relaying.coalescers.prose import Sentence
+from genesys_stream._core.relaying.delivery import End
+from genesys_stream._core.relaying.limits import Rate, RateLimits
 from genesys_stream._core.relaying.payload import Envelope
-from genesys_stream._core.relaying.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
-from genesys_stream._values import Artifact, Batch, CompletionChunk
+from genesys_stream._core.relaying.relay import RelayState, SourceText, TurnRequest, end_of
+from genesys_stream._core.relaying.sink import Channel
+from genesys_stream._outlets import interrupted
+from genesys_stream._values import Artifact, Completion, CompletionChunk
 from genesys_stream._wire import join_surrogates
 
 RETRY = Retry(attempts=3, wait_initial=1.0, wait_max=4.0, retry_after_max=60.0, jitter=lambda bound: bound)
@@ -31,9 +36,48 @@ def status(cls, number):
     return cls("no", status=number)
 
 
-def a_desk(coalescer=None, **options):
-    options = {"stream_id": "s", "retry": RETRY, **options}
-    return Desk(PassThrough() if coalescer is None else coalescer, **options)
+class Relaying:
+    """A relay's state, and whoever runs it: its limiter answers at once."""
+
+    def __init__(self, coalescer=None, *, encode=None, max_bytes=None, repeat=0, limiter=None, **options):
+        channel = None
+        if encode is not None or limiter is not None or repeat:
+            channel = Channel(encode=encode or (lambda batch: b""), max_bytes=max_bytes, repeat=repeat, limiter=limiter)
+        options = {"stream_id": "s", "retry": RETRY, "channel": channel, **options}
+        self.state = RelayState(PassThrough() if coalescer is None else coalescer, **options)
+        self.push = None
+
+    def __getattr__(self, name):
+        return getattr(self.state, name)
+
+    def take(self, now):
+        """The batch to send now, or None."""
+        while isinstance(wanted := self.state.next(now), TurnRequest):
+            self.state.turn_answered(wanted.turn.request(now, final=wanted.final), now)
+        if wanted is None:
+            return None
+        self.push = wanted
+        return wanted.batch
+
+    def delivered(self, batch, receipt, now):
+        assert batch is self.push.batch
+        return self.state.succeeded(self.push, receipt)
+
+    def failed(self, batch, error, now):
+        assert batch is self.push.batch
+        return self.state.failed(self.push, error, now)
+
+    def end(self, state, now, *, finish_reason=None, error=None):
+        self.state.end(End(state, now, finish_reason, error))
+
+    @property
+    def account(self):
+        return self.state.report(Completion())
+
+
+def room_for(limit):
+    """A channel whose payloads hold so many characters."""
+    return {"encode": lambda batch: b"x" * len(batch.text), "max_bytes": limit}
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -95,9 +139,9 @@ _failures = st.one_of(
 
 @define
 class World:
-    """A source, a desk and a sink in virtual time."""
+    """A source, a relay and a sink in virtual time."""
 
-    desk: Desk
+    relay: Relaying
     deltas: list
     answers: list
     after: Answer = field(factory=Answer)  # what the sink does when `answers` are used up
@@ -109,29 +153,29 @@ class World:
     now: float = 0.0
 
     def run(self):
-        desk, waiting, answers = self.desk, deque(self.deltas), deque(self.answers)
+        relay, waiting, answers = self.relay, deque(self.deltas), deque(self.answers)
         self.now = self.started = waiting[0][1] if waiting else 0.0
         cancel = None if self.cancel_after is None else self.started + self.cancel_after
         abandon, hand = None, None
         for _ in range(20_000):
-            if desk.done:
+            if relay.finished:
                 return self
-            if hand is None and (batch := desk.take(self.now)) is not None:
+            if hand is None and (batch := relay.take(self.now)) is not None:
                 answer = answers.popleft() if answers else self.after
                 self.handed.append((batch, answer))
                 hand = batch, answer, self.now + answer.seconds
-                assert desk.due is None
-                assert desk.take(self.now) is None
+                assert relay.due is None
+                assert relay.take(self.now) is None
             elif hand is None:
-                assert desk.due is None or desk.due > self.now, "nothing to take, and yet due: a busy loop"
+                assert relay.due is None or relay.due > self.now, "nothing to take, and yet due: a busy loop"
             times = []
             if hand is not None:
                 times.append((hand[2], "answer"))
-            elif desk.due is not None:
-                times.append((desk.due, "due"))
-            if not desk.closing and not (waiting and desk.full):
+            elif relay.due is not None:
+                times.append((relay.due, "due"))
+            if not relay.ended and not (waiting and relay.full):
                 times.append((waiting[0][1] if waiting else self.now, "arrival" if waiting else "end"))
-            if cancel is not None and not desk.closing:
+            if cancel is not None and not relay.ended:
                 times.append((cancel, "cancel"))
             if abandon is not None:
                 times.append((abandon, "abandon"))
@@ -142,31 +186,31 @@ class World:
                 batch, answer, _ = hand
                 hand = None
                 if answer.error is None:
-                    assert desk.delivered(batch, "receipt", self.now).receipt == "receipt"
+                    assert relay.delivered(batch, "receipt", self.now).receipt == "receipt"
                 else:
-                    lost = desk.failed(batch, answer.error, self.now)
+                    lost = relay.failed(batch, answer.error, self.now)
                     smaller = isinstance(answer.error, _errors.PayloadTooLarge) and lost is None
                     assert smaller or (lost is None) == bool(getattr(answer.error, "retryable", False))
             elif what == "arrival":
-                before = desk.due
+                before = relay.due
                 text = waiting.popleft()[0]
                 self.said += text
-                look = desk.arrive(text, self.now)
-                assert look == (desk.due is not None and (before is None or desk.due < before))
+                look = relay.feed(text, self.now)
+                assert look == (relay.due is not None and (before is None or relay.due < before))
             elif what == "end":
-                desk.end("complete", self.now, finish_reason="stop")
+                relay.end("complete", self.now, finish_reason="stop")
             elif what == "cancel":
-                desk.end("cancelled", self.now, finish_reason="KeyboardInterrupt", error=KeyboardInterrupt())
+                relay.end("cancelled", self.now, finish_reason="KeyboardInterrupt", error=KeyboardInterrupt())
                 if self.abandon_after is not None:
                     abandon = self.now + self.abandon_after
             elif what == "abandon":
-                desk.abandon(_errors.DeadlineExceeded("enough"))
+                relay.fail_remaining(_errors.DeadlineExceeded("enough"))
         raise AssertionError("it does not come to an end")
 
 
 def check(world, *, limit=None):
     """What holds after any run."""
-    report = world.desk.report(Listener().completion)
+    report = world.relay.account
     said = join_surrogates(world.said)
     account = sorted(
         [push.batch for push in report.pushes] + [missing.batch for missing in report.undelivered],
@@ -244,26 +288,26 @@ coalescers = st.sampled_from(
 
 @st.composite
 def worlds(draw, coalescer=coalescers):
-    limit = draw(st.none() | st.integers(-1, 12))
-    desk = a_desk(
+    limit = draw(st.none() | st.integers(1, 12))
+    relay = Relaying(
         draw(coalescer),
-        fit=None if limit is None else lambda batch: min(len(batch.text), limit),
+        **({} if limit is None else room_for(limit)),
         retry=evolve(RETRY, jitter=draw(st.sampled_from([lambda bound: bound, lambda bound: bound / 8]))),
-        budget=draw(
-            st.none() | st.sampled_from([(1, 1.0), (3, 0.1)]).map(lambda rate: Budget(Ledger(), ["a"], Rate(*rate)))
+        limiter=draw(
+            st.none() | st.sampled_from([(1, 1.0), (3, 0.1)]).map(lambda rate: RateLimits().limiter(["a"], Rate(*rate)))
         ),
         give_up_after=draw(st.sampled_from([0.0, 10.0, 300.0])),
         max_backlog_bytes=draw(st.sampled_from([1, 20, 2**20])),
     )
     world = World(
-        desk,
+        relay,
         draw(deltas()),
         draw(st.lists(_oks | _failures, max_size=12)),
         draw(_oks | _failures),
         draw(st.none() | st.sampled_from([0.0, 0.1, 1.0, 5.0, 100.0])),
         draw(st.none() | st.sampled_from([0.0, 0.1, 1.0, 5.0])),
     )
-    return world, None if limit is None else max(1, limit)
+    return world, limit
 
 
 @given(worlds())
@@ -284,7 +328,7 @@ def test_patience_delivers_everything(deltas, coalescer, answers):
         evolve(answer, error=limited(59.0)) if ((answer.error and answer.error.retry_after) or 0) > 60 else answer
         for answer in answers
     ]
-    world = World(a_desk(coalescer, retry=evolve(RETRY, attempts=8), give_up_after=1e4), deltas, answers).run()
+    world = World(Relaying(coalescer, retry=evolve(RETRY, attempts=8), give_up_after=1e4), deltas, answers).run()
 
     assert check(world).undelivered == ()
 
@@ -296,55 +340,32 @@ class Strange:
         self.inner = TimeSize(0.25, 9)
         self.mischief = deque(mischief)
 
-    @property
-    def due(self):
-        if self.mischief and self.mischief[0] == "due is past":
+    def due(self, waiting):
+        what = self.mischief[0] if self.mischief else "nothing"
+        if what == "due is past":
             return -1.0
-        if self.mischief and self.mischief[0] == "due is no time":
+        if what == "due is no time":
             return "soon"
-        if self.mischief and self.mischief[0] == "due is NaN":
+        if what == "due is NaN":
             return float("nan")
-        if self.mischief and self.mischief[0] == "due raises":
+        if what == "due raises":
             raise RuntimeError
-        return self.inner.due
+        return self.inner.due(waiting)
 
-    def strange(self, batches):
+    def cut(self, waiting, now):
         what = self.mischief.popleft() if self.mischief else "nothing"
+        n = self.inner.cut(waiting, now)
         if what == "raise":
             raise RuntimeError("a bug")
-        if what == "none":
-            return None
-        if what == "drop":
-            return batches[1:]
-        if what == "empty":
-            return [Batch(""), *batches, Batch("")]
-        if what == "invent":
-            return [*batches, Batch("never said")]
-        if what == "strings":
-            return [batch.text for batch in batches] or ["x"]
-        if what == "bytes":
-            return [Batch(batch.text.encode()) for batch in batches] or [Batch(b"x")]
-        if what == "repeat":
-            return [*batches, *batches]
         if what == "half, then raise":
-            return (batch if batch is not None else 1 // 0 for batch in [*batches, None])
-        return batches
-
-    def feed(self, text, now):
-        return self.strange(self.inner.feed(text, now))
-
-    def tick(self, now):
-        return self.strange(self.inner.tick(now))
-
-    def close(self, now):
-        return self.strange(self.inner.close(now))
-
-    def feedback(self, outcome, now):
-        self.strange([])
+            self.mischief.appendleft("raise")
+            return max(1, waiting.length // 2)
+        odd = {"none": None, "negative": -1, "too many": waiting.length + 1, "a float": 1.0, "text": waiting.text}
+        return odd.get(what, n)
 
 
 MISCHIEF = [
-    *("nothing", "raise", "none", "drop", "empty", "invent", "strings", "bytes", "repeat", "half, then raise"),
+    *("nothing", "raise", "none", "negative", "too many", "a float", "text", "half, then raise"),
     *("due is past", "due is no time", "due is NaN", "due raises"),
 ]
 
@@ -370,13 +391,13 @@ def texts(batches):
 class TestGathering:
     def test_while_a_batch_is_in_hand(self):
         """Text that arrives while a batch is in hand goes out in the next one, with its times and deltas."""
-        desk = a_desk()
-        assert desk.arrive("one ", 1.0)
-        first = desk.take(1.0)
-        assert not desk.arrive("two ", 2.0)
-        assert not desk.arrive("three", 3.0)
-        desk.delivered(first, None, 4.0)
-        second = desk.take(4.0)
+        relay = Relaying()
+        assert relay.feed("one ", 1.0)
+        first = relay.take(1.0)
+        assert not relay.feed("two ", 2.0)
+        assert not relay.feed("three", 3.0)
+        relay.delivered(first, None, 4.0)
+        second = relay.take(4.0)
 
         assert first.text == "one "
         assert (second.text, second.first_at, second.last_at, second.deltas) == ("two three", 2.0, 3.0, 2)
@@ -384,17 +405,17 @@ class TestGathering:
 
     def test_while_a_batch_is_held(self):
         """Text that arrives while a rate limit holds a batch back goes out with it, under the same number."""
-        desk = a_desk()
-        desk.arrive("one ", 0.0)
-        desk.failed(desk.take(0.0), limited(10.0), 0.5)
-        assert not desk.arrive("two", 1.0)
+        relay = Relaying()
+        relay.feed("one ", 0.0)
+        relay.failed(relay.take(0.0), limited(10.0), 0.5)
+        assert not relay.feed("two", 1.0)
 
-        assert desk.due == 11.5
-        assert desk.take(11.4) is None
-        batch = desk.take(11.5)
+        assert relay.due == 11.5
+        assert relay.take(11.4) is None
+        batch = relay.take(11.5)
         assert (batch.text, batch.seq, batch.offset) == ("one two", 1, 0)
-        assert desk.delivered(batch, None, 12.0).attempts == 1
-        assert desk.report(Listener().completion).held_seconds == 11.0
+        assert relay.delivered(batch, None, 12.0).attempts == 1
+        assert relay.account.held_seconds == 11.0
 
     @pytest.mark.parametrize(
         "error",
@@ -408,106 +429,104 @@ class TestGathering:
     )
     def test_what_may_have_been_taken_is_frozen(self, error):
         """A batch that the sink may have taken goes out again as it was, even after it was then refused."""
-        desk = a_desk()
-        desk.arrive("one ", 0.0)
-        first = desk.take(0.0)
-        desk.failed(first, error, 0.0)
-        desk.arrive("two", 0.0)
-        desk.failed(desk.take(10.0), limited(), 10.0)
-        again = desk.take(20.0)
-        delivery = desk.delivered(again, None, 20.0)
+        relay = Relaying()
+        relay.feed("one ", 0.0)
+        first = relay.take(0.0)
+        relay.failed(first, error, 0.0)
+        relay.feed("two", 0.0)
+        relay.failed(relay.take(10.0), limited(), 10.0)
+        again = relay.take(20.0)
+        delivery = relay.delivered(again, None, 20.0)
 
         assert again is first
         assert (3, isinstance(error, _errors.NetworkError)) == (delivery.attempts, delivery.resent)
-        assert desk.take(20.0).text == "two"
+        assert relay.take(20.0).text == "two"
 
     def test_empty_text(self):
         """Nothing is no news."""
-        desk = a_desk()
+        relay = Relaying()
 
-        assert not desk.arrive("", 0.0)
-        assert desk.due is None and desk.take(0.0) is None
+        assert not relay.feed("", 0.0)
+        assert relay.due is None and relay.take(0.0) is None
 
     def test_halves_of_a_character(self):
         """The halves of a surrogate pair are joined, and one that stays alone is U+FFFD."""
-        desk = a_desk(FinalOnly())
+        relay = Relaying(FinalOnly())
         for text in ("\ud83d", "\ude00", "\ud83d"):
-            desk.arrive(text, 0.0)
-        desk.end("complete", 0.0)
+            relay.feed(text, 0.0)
+        relay.end("complete", 0.0)
 
-        assert desk.take(0.0).text == "😀\ufffd"
+        assert relay.take(0.0).text == "😀\ufffd"
 
     def test_in_the_coalescers_time(self):
         """Without a failure it is the coalescer that says when text is due."""
-        desk = a_desk(TimeSize(0.2, 500))
+        relay = Relaying(TimeSize(0.2, 500))
 
-        assert desk.arrive("a", 1.0)
-        assert not desk.arrive("b", 1.1)
-        assert desk.due == 1.2
-        assert desk.take(1.1) is None
-        assert desk.take(1.25).text == "ab"
-        assert desk.due is None
+        assert relay.feed("a", 1.0)
+        assert not relay.feed("b", 1.1)
+        assert relay.due == 1.2
+        assert relay.take(1.1) is None
+        assert relay.take(1.25).text == "ab"
+        assert relay.due is None
 
     def test_a_strategy_that_is_due_for_ever(self):
-        """A strategy that is still due after its tick is asked again only when there is something new."""
-        strange = Strange(["due is past"])
-        strange.tick = lambda now: ()
-        desk = a_desk(strange)
-        strange.feed = lambda text, now: ()
-        desk.arrive("a", 0.0)
+        """A strategy that wants to be asked at a time that has passed is asked again when there is something new."""
+        waits = type("Waits", (), {"cut": lambda self, waiting, now: 0, "due": lambda self, waiting: -1.0})()
+        relay = Relaying(waits)
+        assert not relay.feed("a", 0.0)
+        assert relay.due is None
+        assert relay.take(0.0) is None
+        assert not relay.feed("b", 1.0)
+        relay.end("complete", 2.0)
 
-        assert desk.due == -1.0
-        assert desk.take(0.0) is None
-        assert desk.due is None
-        desk.arrive("b", 1.0)
-        assert desk.due == -1.0
+        assert relay.take(2.0).text == "ab"
 
 
 class TestFitting:
     def test_pieces(self):
         """What does not fit goes out in pieces that do, and the end apart if it needs the room."""
-        desk = a_desk(fit=lambda batch: 3 - batch.final)
-        desk.arrive("abcdefghi", 1.0)
-        desk.end("complete", 2.0, finish_reason="stop")
+        relay = Relaying(encode=lambda batch: b"x" * (len(batch.text) + batch.final), max_bytes=3)
+        relay.feed("abcdefghi", 1.0)
+        relay.end("complete", 2.0, finish_reason="stop")
         batches = []
-        while not desk.done:
-            batches.append(desk.take(2.0))
-            desk.delivered(batches[-1], None, 2.0)
+        while not relay.finished:
+            batches.append(relay.take(2.0))
+            relay.delivered(batches[-1], None, 2.0)
 
         assert texts(batches) == ["abc", "def", "ghi", ""]
         assert [batch.deltas for batch in batches] == [1, 0, 0, 0]
         assert [batch.final for batch in batches] == [False, False, False, True]
-        assert (batches[-1].reason, batches[-1].total, batches[-1].finish_reason) == ("final", 9, "stop")
-
-    @pytest.mark.parametrize("fit", [0, -1])
-    def test_no_room(self, fit):
-        """A sink that says it can take nothing is given a character at a time, and the end."""
-        desk = a_desk(fit=lambda _: fit)
-        desk.arrive("ab", 0.0)
-        desk.end("complete", 0.0)
-        batches = []
-        while not desk.done:
-            batches.append(desk.take(0.0))
-            desk.delivered(batches[-1], None, 0.0)
-
-        assert texts(batches) == ["a", "b", ""]
+        assert (batches[-1].total, batches[-1].finish_reason) == (9, "stop")
 
     @pytest.mark.parametrize("ended", [False, True])
-    def test_fit_raises(self, ended):
-        """An envelope without room for any text is the caller's mistake: it is raised, and all of the text is listed."""
-
-        def fit(batch):
-            raise _errors.InvalidArgument("max_payload_bytes", "leaves no room")
-
-        desk = a_desk(fit=fit)
-        desk.arrive("ab", 0.0)
+    def test_no_room(self, ended):
+        """A channel whose payloads have no room for a character is the caller's mistake: it is raised and listed."""
+        relay = Relaying(encode=lambda batch: b"x" * (9 + len(batch.text)), max_bytes=9)
+        relay.feed("ab", 0.0)
         if ended:
-            desk.end("complete", 0.0)
-        with pytest.raises(_errors.InvalidArgument):
-            desk.take(0.0)
-        report = desk.report(Listener().completion)
+            relay.end("complete", 0.0)
+        with pytest.raises(_errors.InvalidArgument, match=r"leaves no room .* the payload has 10 bytes"):
+            relay.take(0.0)
 
-        assert desk.done
+        assert relay.finished
+        assert relay.account.undelivered_text == "ab"
+
+    @pytest.mark.parametrize("ended", [False, True])
+    def test_encode_raises(self, ended):
+        """What makes the payload and fails is the caller's mistake: it is raised, and all of the text is listed."""
+
+        def encode(batch):
+            raise _errors.InvalidArgument("title", "must be made by its callable as a string")
+
+        relay = Relaying(encode=encode)
+        relay.feed("ab", 0.0)
+        if ended:
+            relay.end("complete", 0.0)
+        with pytest.raises(_errors.InvalidArgument):
+            relay.take(0.0)
+        report = relay.account
+
+        assert relay.finished
         assert report.undelivered_text == "ab"
         assert ("complete" if ended else "error") == report.state
         assert [missing.batch.final for missing in report.undelivered] == [True]
@@ -515,18 +534,21 @@ class TestFitting:
     def test_artifacts(self):
         """A JSON value goes with the batch that holds its end, however batches are merged and cut."""
         artifacts = [Artifact("[1]", 0), Artifact("{}", 4, 1), Artifact("2", 7, 2)]
-        strategy = Strange([])
-        batches = iter([Batch("[1],", artifacts=(artifacts[0],)), Batch("{},2", artifacts=tuple(artifacts[1:]))])
-        strategy.feed = lambda text, now: [next(batches)]
-        strategy.close = lambda now: ()
-        desk = a_desk(strategy, fit=lambda _: 5)
-        desk.arrive("[1],", 0.0)
-        desk.arrive("{},2", 0.0)
-        desk.end("complete", 0.0)
+
+        class Finds(PassThrough):
+            def cut(self, waiting, now):
+                for artifact in artifacts[0:1] if waiting.start == 0 else artifacts[1:]:
+                    waiting.attach(artifact, artifact.end)
+                return waiting.length
+
+        relay = Relaying(Finds(), **room_for(5))
+        relay.feed("[1],", 0.0)
+        relay.feed("{},2", 0.0)
+        relay.end("complete", 0.0)
         sent = []
-        while not desk.done:
-            sent.append(desk.take(0.0))
-            desk.delivered(sent[-1], None, 0.0)
+        while not relay.finished:
+            sent.append(relay.take(0.0))
+            relay.delivered(sent[-1], None, 0.0)
 
         assert [("[1],{", (artifacts[0],)), ("},2", tuple(artifacts[1:]))] == [(b.text, b.artifacts) for b in sent]
 
@@ -534,185 +556,184 @@ class TestFitting:
 class TestBackPressure:
     def test_a_slow_sink(self):
         """The source waits while too much text waits for the sink."""
-        desk = a_desk(max_backlog_bytes=5)
-        desk.arrive("éé", 0.0)
-        assert not desk.full
-        batch = desk.take(0.0)
-        desk.arrive("x", 0.0)
-        assert desk.full
-        desk.delivered(batch, None, 0.0)
+        relay = Relaying(max_backlog_bytes=5)
+        relay.feed("éé", 0.0)
+        assert not relay.full
+        batch = relay.take(0.0)
+        relay.feed("x", 0.0)
+        assert relay.full
+        relay.delivered(batch, None, 0.0)
 
-        assert not desk.full
+        assert not relay.full
 
     def test_a_strategy_that_waits(self):
         """What the strategy alone holds back does not make the source wait, because only the source can end that."""
-        desk = a_desk(FinalOnly(), max_backlog_bytes=5)
-        desk.arrive("many bytes", 0.0)
+        relay = Relaying(FinalOnly(), max_backlog_bytes=5)
+        relay.feed("many bytes", 0.0)
 
-        assert desk.due is None
-        assert not desk.full
+        assert relay.due is None
+        assert not relay.full
 
     def test_a_dead_sink(self):
         """A source that waits for a sink that is beyond hope goes on, and what waited is listed."""
-        desk = a_desk(max_backlog_bytes=5)
-        desk.arrive("many bytes", 0.0)
+        relay = Relaying(max_backlog_bytes=5)
+        relay.feed("many bytes", 0.0)
         for at in (0.0, 10.0, 20.0):
-            assert desk.full
-            assert desk.failed(desk.take(at), _errors.ConnectFailed("no way"), at) is None
+            assert relay.full
+            assert relay.failed(relay.take(at), _errors.ConnectFailed("no way"), at) is None
 
-        assert not desk.full and not desk.done
-        report = desk.report(Listener().completion)
+        assert not relay.full and not relay.finished
+        report = relay.account
         assert [missing.text for missing in report.undelivered] == ["many bytes"]
-        assert desk.arrive("more", 20.0)
-        batch = desk.take(desk.due)
+        assert relay.feed("more", 20.0)
+        batch = relay.take(relay.due)
         assert (batch.text, batch.seq, batch.offset) == ("more", 2, 10)
 
     def test_a_hold_beyond_patience(self):
         """A backlog that grows full while the sink asks for more patience than there is is listed at once."""
-        desk = a_desk(max_backlog_bytes=5)
-        desk.arrive("many", 0.0)
-        desk.failed(desk.take(0.0), _errors.AmbiguousDelivery("lost"), 0.0)
-        desk.failed(desk.take(5.0), limited(1e6), 5.0)
-        assert not desk.full
-        desk.arrive(" bytes", 6.0)
+        relay = Relaying(max_backlog_bytes=5)
+        relay.feed("many", 0.0)
+        relay.failed(relay.take(0.0), _errors.AmbiguousDelivery("lost"), 0.0)
+        relay.failed(relay.take(5.0), limited(1e6), 5.0)
+        assert not relay.full
+        relay.feed(" bytes", 6.0)
 
-        missing = desk.report(Listener().completion).undelivered
+        missing = relay.account.undelivered
         assert [(lost.text, lost.ambiguous) for lost in missing] == [("many", True), (" bytes", False)]
-        assert not desk.full
+        assert not relay.full
 
 
 class TestTheEnd:
     def test_rides_with_the_last_text(self):
         """The end goes out with the text that waits."""
-        desk = a_desk(TimeSize(1, 500))
-        desk.arrive("all", 1.0)
-        desk.end("complete", 2.0, finish_reason="stop")
-        desk.end("error", 3.0, error=ValueError())
-        batch = desk.take(2.0)
+        relay = Relaying(TimeSize(1, 500))
+        relay.feed("all", 1.0)
+        relay.end("complete", 2.0, finish_reason="stop")
+        relay.end("error", 3.0, error=ValueError())
+        batch = relay.take(2.0)
 
-        assert desk.closing and not desk.arrive("too late", 2.0)
+        assert relay.ended and not relay.feed("too late", 2.0)
         assert (
             batch.text,
-            batch.reason,
             batch.state,
             batch.finish_reason,
             batch.total,
-        ) == ("all", "final", "complete", "stop", 3)
-        desk.delivered(batch, None, 2.0)
-        assert desk.done and desk.due is None and desk.take(3.0) is None
+        ) == ("all", "complete", "stop", 3)
+        relay.delivered(batch, None, 2.0)
+        assert relay.finished and relay.due is None and relay.take(3.0) is None
 
     def test_nothing_was_said(self):
         """A stream without text has an end, too."""
-        desk = a_desk()
-        desk.end("complete", 1.0)
+        relay = Relaying()
+        relay.end("complete", 1.0)
 
-        assert float("-inf") == desk.due
-        batch = desk.take(1.0)
+        assert float("-inf") == relay.due
+        batch = relay.take(1.0)
         assert (batch.text, batch.final, batch.total, batch.deltas) == ("", True, 0, 0)
-        desk.failed(batch, limited(5.0), 1.0)
-        assert desk.take(6.9) is None
-        assert desk.take(7.0) == batch
+        relay.failed(batch, limited(5.0), 1.0)
+        assert relay.take(6.9) is None
+        assert relay.take(7.0) == batch
 
     def test_waits_out_a_rate_limit(self):
         """The end is never dropped for a rate limit that ends in time, however often there is one."""
-        desk = a_desk()
-        desk.end("complete", 0.0)
+        relay = Relaying()
+        relay.end("complete", 0.0)
         now = 0.0
         for _ in range(4):
-            desk.failed(desk.take(now), limited(60.0), now)
-            now = desk.due
+            relay.failed(relay.take(now), limited(60.0), now)
+            now = relay.due
 
-        assert not desk.done
-        assert desk.take(now).final
+        assert not relay.finished
+        assert relay.take(now).final
 
     def test_does_not_wait_for_ever(self):
         """A Retry-After beyond the bound ends the relay at once."""
-        desk = a_desk()
-        desk.arrive("text", 0.0)
-        desk.end("complete", 0.0)
-        desk.failed(desk.take(0.0), limited(60.5), 0.0)
-        (missing,) = desk.report(Listener().completion).undelivered
+        relay = Relaying()
+        relay.feed("text", 0.0)
+        relay.end("complete", 0.0)
+        relay.failed(relay.take(0.0), limited(60.5), 0.0)
+        (missing,) = relay.account.undelivered
 
-        assert desk.done and desk.due is None
+        assert relay.finished and relay.due is None
         assert (missing.text, missing.batch.final, missing.ambiguous) == ("text", True, False)
         assert isinstance(missing.error, _errors.RateLimited)
 
     @pytest.mark.parametrize(("ends_at", "done"), [(30.0, True), (50.0, False)])
     def test_waits_for_what_is_left(self, ends_at, done):
         """What counts at the end is how much of a Retry-After is left."""
-        desk = a_desk()
-        desk.arrive("text", 0.0)
-        desk.failed(desk.take(0.0), limited(100.0), 0.0)
-        desk.end("complete", ends_at)
+        relay = Relaying()
+        relay.feed("text", 0.0)
+        relay.failed(relay.take(0.0), limited(100.0), 0.0)
+        relay.end("complete", ends_at)
 
-        assert done == desk.done
-        assert (30.0 if done else 0.0) == desk.report(Listener().completion).held_seconds
+        assert done == relay.finished
+        assert (30.0 if done else 0.0) == relay.account.held_seconds
 
     def test_has_all_the_patience(self):
         """Failures before the end do not count against it."""
-        desk = a_desk()
-        desk.arrive("text", 0.0)
+        relay = Relaying()
+        relay.feed("text", 0.0)
         for at in range(0, 50, 10):
-            desk.failed(desk.take(at), _errors.ConnectFailed("no way"), at)
-        desk.end("complete", 41.0)
+            relay.failed(relay.take(at), _errors.ConnectFailed("no way"), at)
+        relay.end("complete", 41.0)
         for at in (50, 60):
-            desk.failed(desk.take(at), _errors.ConnectFailed("no way"), at)
-            assert not desk.done
-        desk.failed(desk.take(70), _errors.ConnectFailed("no way"), 70)
+            relay.failed(relay.take(at), _errors.ConnectFailed("no way"), at)
+            assert not relay.finished
+        relay.failed(relay.take(70), _errors.ConnectFailed("no way"), 70)
 
-        assert desk.done
+        assert relay.finished
 
     def test_gives_up_in_time(self):
         """The end is tried no longer than for `give_up_after` seconds."""
-        desk = a_desk(give_up_after=100.0)
-        desk.end("complete", 0.0)
+        relay = Relaying(give_up_after=100.0)
+        relay.end("complete", 0.0)
         now = 0.0
-        while not desk.done:
-            desk.failed(desk.take(now), limited(30.0), now)
-            now = desk.due or now
+        while not relay.finished:
+            relay.failed(relay.take(now), limited(30.0), now)
+            now = relay.due or now
 
         assert 64.0 < now <= 100.0
 
     def test_success_restores_patience(self):
         """A sink that takes a batch has not failed."""
-        desk = a_desk(fit=lambda _: 1)
-        desk.arrive("ab", 0.0)
-        desk.end("complete", 0.0)
+        relay = Relaying(**room_for(1))
+        relay.feed("ab", 0.0)
+        relay.end("complete", 0.0)
         for error in [_errors.ConnectFailed("no way")] * 2:
-            desk.failed(desk.take(0.0), error, 0.0)
-            desk.take(100.0)
-            desk.delivered(desk._in_hand, None, 100.0)
+            relay.failed(relay.take(0.0), error, 0.0)
+            relay.take(100.0)
+            relay.delivered(relay.push.batch, None, 100.0)
 
-        assert not desk.report(Listener().completion).undelivered
+        assert not relay.account.undelivered
 
     @pytest.mark.parametrize("before", [None, _errors.AmbiguousDelivery("lost")])
     def test_is_refused(self, before):
         """An end that the sink will not have is listed; as ambiguous, if an earlier answer was lost."""
-        desk = a_desk()
-        desk.arrive("text", 0.0)
-        desk.end("complete", 0.0)
+        relay = Relaying()
+        relay.feed("text", 0.0)
+        relay.end("complete", 0.0)
         if before is not None:
-            assert desk.failed(desk.take(0.0), before, 0.0) is None
-        lost = desk.failed(desk.take(9.0), status(_errors.PermissionDenied, 403), 9.0)
+            assert relay.failed(relay.take(0.0), before, 0.0) is None
+        lost = relay.failed(relay.take(9.0), status(_errors.PermissionDenied, 403), 9.0)
 
-        assert desk.done
+        assert relay.finished
         assert ("text", before is not None) == (lost.text, lost.ambiguous)
-        assert (before is not None) == desk.report(Listener().completion).resent
+        assert (before is not None) == relay.account.resent
 
     def test_cancelled_in_mid_hand(self):
         """What is in hand when the relay is abandoned may have been delivered; what was not handed over was not."""
-        desk = a_desk()
-        desk.arrive("one ", 0.0)
-        desk.take(0.0)
-        desk.arrive("two", 0.0)
-        desk.end("cancelled", 1.0, finish_reason="CancelledError", error=KeyboardInterrupt())
-        assert desk.take(1.0) is None
+        relay = Relaying()
+        relay.feed("one ", 0.0)
+        relay.take(0.0)
+        relay.feed("two", 0.0)
+        relay.end("cancelled", 1.0, finish_reason="CancelledError", error=KeyboardInterrupt())
+        assert relay.take(1.0) is None
         enough = _errors.DeadlineExceeded("enough")
-        desk.abandon(enough)
-        desk.abandon(ValueError())
-        report = desk.report(Listener().completion)
+        relay.fail_remaining(enough)
+        relay.fail_remaining(ValueError())
+        report = relay.account
 
-        assert desk.done
+        assert relay.finished
         assert [("one ", True, enough), ("two", False, enough)] == [
             (missing.text, missing.ambiguous, missing.error) for missing in report.undelivered
         ]
@@ -721,185 +742,229 @@ class TestTheEnd:
 
     def test_cancelled_with_the_end_in_hand(self):
         """There is one end, even if it is abandoned."""
-        desk = a_desk()
-        desk.end("cancelled", 0.0)
-        final = desk.take(0.0)
-        desk.failed(final, lost_in_hand(), 0.0)
-        desk.abandon(ValueError())
+        relay = Relaying()
+        relay.end("cancelled", 0.0)
+        final = relay.take(0.0)
+        relay.failed(final, interrupted(), 0.0)
+        relay.fail_remaining(ValueError())
 
-        assert [final] == [missing.batch for missing in desk.report(Listener().completion).undelivered]
+        assert [final] == [missing.batch for missing in relay.account.undelivered]
 
     def test_abandoned_before_the_end(self):
         """The sum holds even if nobody said that the stream is over."""
-        desk = a_desk(TimeSize(1, 500))
+        relay = Relaying(TimeSize(1, 500))
         for text in ("one ", "two", "\ud83d"):
-            desk.arrive(text, 0.0)
-        desk.abandon(ValueError())
-        report = desk.report(Listener().completion)
+            relay.feed(text, 0.0)
+        relay.fail_remaining(ValueError())
+        report = relay.account
 
         assert (report.undelivered_text, report.state) == ("one two\ufffd", "streaming")
 
     def test_abandoned_with_nothing(self):
         """Where nothing was said and nothing ended, nothing is listed."""
-        desk = a_desk()
-        desk.abandon(ValueError())
+        relay = Relaying()
+        relay.fail_remaining(ValueError())
 
-        assert desk.done and not desk.report(Listener().completion).undelivered
-
-
-class Learner(PassThrough):
-    """Hears what became of its batches, and wants to be called an hour later."""
-
-    due = None
-
-    def __init__(self):
-        super().__init__()
-        self.heard = []
-
-    def feedback(self, outcome, now):
-        self.heard.append((outcome, now))
-        self.due = now + 3600
+        assert relay.finished and not relay.account.undelivered
 
 
 class TestStrategies:
-    def test_learning(self):
-        """A strategy that learns is told of every outcome, and may change when it is due."""
-        learner = Learner()
-        desk = a_desk(learner)
-        error, refusal = limited(), ValueError()
-        desk.arrive("a", 0.0)
-        desk.failed(desk.take(0.0), error, 1.0)
-        desk.delivered(desk.take(9.0), "receipt", 9.5)
-        assert desk.due == 3609.5
-        desk.arrive("b", 10.0)
-        desk.failed(desk.take(10.0), refusal, 11.0)
-
-        assert [(error, 1.0), ("receipt", 9.5), (refusal, 11.0)] == learner.heard
-
-    @pytest.mark.parametrize("given", [iter(()), [Batch("", "time", 0.0, 0.0, 0)]], ids=["none", "an empty one"])
-    def test_nothing_given(self, given):
-        """A strategy that gives no batch, in whatever kind of iterable, or no text in one, keeps what it was fed."""
-        desk = a_desk(type("Waits", (PassThrough,), {"feed": lambda self, text, now: given})())
-
-        assert not desk.arrive("a", 0.0)
-        assert desk.take(0.0) is None
-        desk.end("complete", 1.0)
-
-        assert desk.take(1.0).text == "a"
-        assert desk.report(Listener().completion).error is None
-
-    @pytest.mark.parametrize("outcome", ["delivered", "failed"])
-    def test_learning_raises(self, outcome):
-        """A strategy that fails to learn holds nothing up, and its error is in the report."""
-        learner = Learner()
-        learner.feedback = None
-        learner = type("Bad", (Learner,), {"feedback": lambda self, outcome, now: 1 // 0})()
-        desk = a_desk(learner)
-        desk.arrive("a", 0.0)
-        batch = desk.take(0.0)
-        if outcome == "delivered":
-            desk.delivered(batch, None, 0.0)
-        else:
-            desk.failed(batch, limited(), 0.0)
-        assert desk.arrive("b", 1.0) == (outcome == "delivered")
-        desk.end("complete", 1.0)
-
-        assert ("b" if outcome == "delivered" else "ab") == desk.take(1.0).text
-        assert isinstance(desk.report(Listener().completion).error, ZeroDivisionError)
-
     @pytest.mark.parametrize(
         "mischief",
         [
-            *(["raise"], ["none"], ["invent"], ["strings"], ["bytes"], ["repeat"], ["half, then raise"]),
+            *(["raise"], ["none"], ["negative"], ["too many"], ["a float"], ["text"], ["half, then raise"]),
             *(["nothing", "due raises"], ["nothing", "due is no time"], ["nothing", "due is NaN"]),
         ],
         ids=lambda mischief: mischief[-1],
     )
-    def test_mistakes_are_told(self, mischief):
-        """A strategy that breaks its protocol is asked no more, the text goes out at once, and the report has the error."""
-        desk = a_desk(Strange(mischief))
-        assert desk.arrive("exactly 18 letters", 0.0)
-        assert not desk.arrive("!", 1.0)
-        desk.end("complete", 2.0)
-        final = desk.take(2.0)
+    def test_mistakes_are_reported(self, mischief):
+        """A strategy that breaks its protocol is replaced, the text goes out at once, and the report has the error."""
+        relay = Relaying(Strange(mischief))
+        assert relay.feed("8 chars.", 0.0)
+        assert not relay.feed("!", 1.0)
+        relay.end("complete", 2.0)
+        final = relay.take(2.0)
 
-        assert final.text == "exactly 18 letters!"
+        assert final.text == "8 chars.!"
         assert final.state == "complete"
-        error = desk.report(Listener().completion).error
+        error = relay.account.error
         if "raise" in mischief[-1]:
-            assert isinstance(error, (RuntimeError, ZeroDivisionError))
+            assert isinstance(error, RuntimeError)
         else:
             assert error.argument == "coalescer"
 
-    def test_what_a_strategy_keeps(self):
-        """What a strategy keeps for itself goes out at the end."""
-        desk = a_desk(Strange(["nothing", "drop"]))
-        desk.arrive("kept", 0.0)
-        desk.end("complete", 1.0)
+    def test_a_mistake_at_the_end(self):
+        """And one that is made when the stream ends or a time has come loses nothing either."""
+        ends = Relaying(Strange(["nothing", "raise"]))
+        ends.feed("a", 0.0)
+        ends.end("complete", 0.0)
+        ticks = Relaying(Strange(["nothing", "raise"]))
+        ticks.feed("a", 0.0)
 
-        assert desk.take(1.0).text == "kept"
-        assert desk.report(Listener().completion).error is None
+        assert ends.take(0.0).text == "a"
+        assert ticks.take(0.25).text == "a"
+        assert isinstance(ticks.account.error, RuntimeError)
+        assert isinstance(ends.account.error, RuntimeError)
 
     def test_the_streams_error_comes_first(self):
         """Where both the source and the strategy failed, the report has the source's error."""
-        desk = a_desk(Strange(["raise"]))
-        desk.arrive("text", 0.0)
+        relay = Relaying(Strange(["raise"]))
+        relay.feed("text", 0.0)
         error = _errors.ConnectionLost("gone")
-        desk.end("error", 1.0, error=error)
+        relay.end("error", 1.0, error=error)
 
-        assert desk.report(Listener().completion).error is error
+        assert relay.account.error is error
 
-    def test_not_asked_after_the_end(self):
-        """After its end a strategy may serve another stream, and is no longer asked when it is due."""
-        inner = TimeSize()
-        desk = a_desk(inner)
-        desk.end("complete", 0.0)
-        inner.feed("of another stream", 0.0)
-        batch = desk.take(100.0)
+    def test_one_strategy_serves_two_relays(self):
+        """It has no text of its own, so that the end of one relay changes nothing for the other."""
+        shared = TimeSize()
+        one, two = Relaying(shared), Relaying(shared)
+        one.feed("of one", 0.0)
+        two.feed("of another", 0.1)
+        one.end("complete", 0.15)
 
-        assert batch.text == ""
-        assert inner.due is not None
+        assert one.take(0.15).text == "of one"
+        assert two.due == pytest.approx(0.3)
+        assert two.take(two.due).text == "of another"
 
 
-class TestListening:
+class TestSources:
     def test_chunks_and_strings(self):
-        """Chunks and strings are heard alike."""
-        listener = Listener()
+        """Chunks and strings are accumulated alike."""
+        source = SourceText()
 
-        assert listener.hear("Hi") == "Hi"
-        assert listener.hear(CompletionChunk({"choices": []})) == ""
-        assert listener.hear(CompletionChunk.of_text("!", finish_reason="stop")) == "!"
-        assert (listener.completion.text, finish_reason_of(listener, None)) == ("Hi!", "stop")
+        assert source.accumulate("Hi") == "Hi"
+        assert source.accumulate(CompletionChunk({"choices": []})) == ""
+        assert source.accumulate(CompletionChunk.of_text("!", finish_reason="stop")) == "!"
+        assert (source.completion.text, source.completion.finish_reason) == ("Hi!", "stop")
 
     def test_anything_else(self):
         """Anything else is refused by the name of its kind."""
         with pytest.raises(_errors.InvalidArgument, match="int"):
-            Listener().hear(1)
+            SourceText().accumulate(1)
 
     def test_how_it_ended(self):
-        """The end says how the source ended: whole, or with an error by its name; Ctrl-C is none of its own."""
-        error = _errors.StreamTruncated("half")
+        """The end says how the source ended: whole, or with an error by its name; Ctrl-C is a cancellation."""
+        error, stop = _errors.StreamTruncated("half"), KeyboardInterrupt()
 
-        assert (state_after(None), state_after(error)) == ("complete", "error")
-        assert state_after(KeyboardInterrupt()) == "cancelled"
-        assert finish_reason_of(Listener(), error) == "StreamTruncated"
-        assert lost_in_hand().retryable
+        assert end_of(None, "stop", 1.0) == End("complete", 1.0, "stop")
+        assert end_of(error, None, 1.0) == End("error", 1.0, "StreamTruncated", error)
+        assert end_of(stop, None, 1.0) == End("cancelled", 1.0, "KeyboardInterrupt", stop)
+        assert interrupted().retryable
+
+
+class TestInvalidToken:
+    def gone(self):
+        return _errors.InvalidToken("unregistered", since=1e9)
+
+    def test_nothing_more_is_sent(self):
+        """The first answer ends the pushing; it is returned once, and all of the rest is one entry of the report."""
+        relay, error = Relaying(), self.gone()
+        relay.feed("one ", 0.0)
+        lost = relay.failed(relay.take(0.0), error, 0.0)
+        for text in ("two ", "three"):
+            assert not relay.feed(text, 1.0)
+            assert relay.due is None and relay.take(1.0) is None and not relay.full
+        relay.end("complete", 2.0, finish_reason="stop")
+        report = relay.account
+
+        assert (lost.text, lost.error, relay.dead) == ("one ", error, error)
+        assert relay.finished and relay.take_given_up() == []
+        assert [(m.text, m.batch.final) for m in report.undelivered] == [("one ", False), ("two three", True)]
+        assert {error} == {missing.error for missing in report.undelivered}
+
+    @pytest.mark.parametrize("fed", [False, True])
+    def test_at_the_end(self, fed):
+        """The answer to the last push finishes the relay."""
+        relay = Relaying(**room_for(1))
+        relay.feed("ab" if fed else "a", 0.0)
+        relay.end("complete", 0.0)
+        relay.failed(relay.take(0.0), self.gone(), 0.0)
+
+        assert relay.finished
+        assert ("ab" if fed else "a") == relay.account.undelivered_text
+
+    def test_a_backlog_does_not_stop_the_source(self):
+        """A source is read to its end for the report, however much text nobody takes."""
+        relay = Relaying(max_backlog_bytes=4)
+        relay.feed("one ", 0.0)
+        relay.failed(relay.take(0.0), self.gone(), 0.0)
+        relay.feed("two, three, four", 0.0)
+
+        assert not relay.full
+
+
+class TestTurns:
+    def test_a_turn_that_must_be_waited_for(self):
+        """What is said meanwhile goes along; the time counts as paced; and the last push asks anew."""
+        limits = RateLimits()
+        relay = Relaying(limiter=limits.limiter(["phone"], Rate(2, 0.1)))
+        relay.feed("one ", 0.0)
+        relay.delivered(relay.take(0.0), None, 0.0)
+        relay.feed("two ", 1.0)
+        assert relay.take(1.0) is None
+        assert relay.due == pytest.approx(10.0)
+        relay.feed("three", 2.0)
+        relay.end("complete", 3.0)
+        batch = relay.take(3.0)
+
+        assert (batch.text, batch.final) == ("two three", True)
+        assert relay.account.paced_seconds == pytest.approx(2.0)
+
+    def test_a_429_blocks_the_limiter(self):
+        """For as long as it asks, and as far as it says."""
+        limits = RateLimits(Rate(10, 1.0))
+        one = Relaying(limiter=limits.limiter(["a"], Rate(10, 1.0)))
+        two = Relaying(limiter=limits.limiter(["b"], Rate(10, 1.0)))
+        one.feed("x", 0.0)
+        error = _errors.RateLimited("slow", status=429, retry_after=30.0, limit={"key": "token.rate.per.minute"})
+        one.failed(one.take(0.0), error, 0.0)
+        two.feed("y", 1.0)
+
+        assert two.take(1.0) is None
+        assert two.due >= 30.0
+
+    def test_what_is_given_up_gives_its_turn_back(self):
+        """So that nobody waits for it."""
+        limits = RateLimits(Rate(1, 0.1))
+        one, two = (Relaying(limiter=limits.limiter()) for _ in range(2))
+        one.feed("x", 0.0)
+        one.delivered(one.take(0.0), None, 0.0)
+        two.feed("y", 0.0)
+        assert two.take(0.0) is None
+        two.fail_remaining(ValueError())
+        one.feed("z", 1.0)
+        one.take(1.0)
+
+        assert one.due == pytest.approx(10.0)
+
+
+class TestGivingUp:
+    def test_what_is_given_up_is_handed_out_once(self):
+        """For whoever is to be told of it."""
+        relay = Relaying(PassThrough(), retry=evolve(RETRY, attempts=1))
+        relay.feed("text", 0.0)
+        relay.end("complete", 0.0)
+        relay.failed(relay.take(0.0), _errors.ConnectFailed("no way"), 0.0)
+
+        assert [lost.text for lost in relay.take_given_up()] == ["text"]
+        assert relay.take_given_up() == []
 
 
 class TestTooLarge:
     def test_what_is_too_large_is_cut_and_sent_again(self):
         """A 413 is a definite refusal: smaller pieces go out at once, and what was too large is not tried again."""
-        desk = a_desk()
-        desk.arrive("abcdefgh", 0.0)
-        desk.end("complete", 0.0)
+        relay = Relaying()
+        relay.feed("abcdefgh", 0.0)
+        relay.end("complete", 0.0)
         taken = []
-        while not desk.done:
-            batch = desk.take(1.0)
+        while not relay.finished:
+            batch = relay.take(1.0)
             if len(batch.text) > 2:
-                assert desk.failed(batch, status(_errors.PayloadTooLarge, 413), 1.0) is None
+                assert relay.failed(batch, status(_errors.PayloadTooLarge, 413), 1.0) is None
             else:
                 taken.append(batch)
-                desk.delivered(batch, None, 1.0)
+                relay.delivered(batch, None, 1.0)
 
         assert [batch.text for batch in taken] == ["ab", "cd", "ef", "gh"]
         assert [batch.seq for batch in taken] == [1, 2, 3, 4]
@@ -908,17 +973,17 @@ class TestTooLarge:
     def test_characters_of_several_code_points_stay_whole(self):
         """A reader sees no cut, as with any other limit."""
         family = "👩\u200d👩\u200d👧"
-        desk = a_desk()
-        desk.arrive(family * 5, 0.0)
-        desk.end("complete", 0.0)
+        relay = Relaying()
+        relay.feed(family * 5, 0.0)
+        relay.end("complete", 0.0)
         taken = []
-        while not desk.done:
-            batch = desk.take(1.0)
+        while not relay.finished:
+            batch = relay.take(1.0)
             if len(batch.text.encode()) > 40:
-                desk.failed(batch, status(_errors.PayloadTooLarge, 413), 1.0)
+                relay.failed(batch, status(_errors.PayloadTooLarge, 413), 1.0)
             else:
                 taken.append(batch.text)
-                desk.delivered(batch, None, 1.0)
+                relay.delivered(batch, None, 1.0)
 
         assert taken == [family * 2, family * 2, family]
 
@@ -926,20 +991,20 @@ class TestTooLarge:
     def test_what_is_repeated_gives_way_first(self, mode):
         """A payload is filled up with the text before it, so that a smaller piece of new text alone is no smaller."""
         envelope = Envelope(["phone"], mode=mode)
-        desk = Desk(PassThrough(), stream_id="s", retry=Retry(), fit=envelope.fit, history=envelope.history)
+        relay = Relaying(encode=envelope.encode, max_bytes=envelope.max_payload_bytes, repeat=envelope.history)
         screen, refused = StreamAssembler(), 0
         words = [f"word {number}, " for number in range(300)]
         for now, word in enumerate(words):
-            desk.arrive(word, float(now))
+            relay.feed(word, float(now))
             if word == words[-1]:
-                desk.end("complete", float(now))
-            while (batch := desk.take(float(now))) is not None:
+                relay.end("complete", float(now))
+            while (batch := relay.take(float(now))) is not None:
                 if len(envelope.encode(batch)) > 900:
                     refused += 1
-                    assert desk.failed(batch, status(_errors.PayloadTooLarge, 413), float(now)) is None
+                    assert relay.failed(batch, status(_errors.PayloadTooLarge, 413), float(now)) is None
                 else:
                     screen.receive(envelope.payload(batch))
-                    desk.delivered(batch, None, float(now))
+                    relay.delivered(batch, None, float(now))
 
         assert screen.complete
         assert screen.text == "".join(words)
@@ -947,11 +1012,11 @@ class TestTooLarge:
 
     def test_a_single_character_cannot_be_cut(self):
         """What is refused at its smallest is listed, and the rest goes on."""
-        desk = a_desk()
-        desk.arrive("a", 0.0)
-        desk.end("complete", 0.0)
+        relay = Relaying()
+        relay.feed("a", 0.0)
+        relay.end("complete", 0.0)
 
-        lost = desk.failed(desk.take(0.0), status(_errors.PayloadTooLarge, 413), 0.0)
+        lost = relay.failed(relay.take(0.0), status(_errors.PayloadTooLarge, 413), 0.0)
 
         assert lost is not None
         assert lost.text == "a"
@@ -960,12 +1025,12 @@ class TestTooLarge:
 class TestHistory:
     def test_a_batch_brings_along_what_was_said_before_it(self):
         """As many characters of the text before as the sink has asked for; none at the beginning."""
-        desk = Desk(PassThrough(), stream_id="s", retry=Retry(), history=4)
+        relay = Relaying(repeat=4)
         before = []
         for now, text in enumerate(["one", " two", " three"]):
-            desk.arrive(text, float(now))
-            batch = desk.take(float(now))
+            relay.feed(text, float(now))
+            batch = relay.take(float(now))
             before.append(batch.before)
-            desk.delivered(batch, None, float(now))
+            relay.delivered(batch, None, float(now))
 
         assert before == ["", "one", " two"]

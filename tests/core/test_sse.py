@@ -461,16 +461,16 @@ class TestBound:
 
 
 class TestUse:
-    @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview, type("B", (bytes,), {})])
-    def test_bytes_of_every_kind(self, kind):
+    @pytest.mark.parametrize("type_", [bytes, bytearray, memoryview, type("B", (bytes,), {})])
+    def test_bytes_of_every_type(self, type_):
         """Whatever holds bytes is taken, and may be reused afterwards."""
         decoder = EventDecoder()
-        first = kind(b"data: a")
+        first = type_(b"data: a")
 
         assert decoder.feed(first) == []
-        if kind is bytearray:
+        if type_ is bytearray:
             first[:] = b"XXXXXXX"
-        assert [message("a")] == decoder.feed(kind(b"\n\n"))
+        assert [message("a")] == decoder.feed(type_(b"\n\n"))
 
     @pytest.mark.parametrize("bad", ["data: a\n\n", None, 3, [1]])
     def test_text_is_refused(self, bad):
@@ -490,7 +490,7 @@ class TestUse:
         with pytest.raises(StreamStateError):
             decoder.feed(b"\n")
 
-    def test_events_are_the_frozen_noun(self):
+    def test_events_are_frozen(self):
         """Events equal, hash, show and refuse changes as if their class had made them."""
         (event,) = EventDecoder().feed(b"event: e\nid: 1\nretry: 5\ndata: secret\n\n")
         same = ServerSentEvent("secret", "e", "1", 5)

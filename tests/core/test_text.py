@@ -8,8 +8,8 @@ import regex
 from hypothesis import given, strategies as st
 from tests.strategies import deltas, unicode_texts
 
-from genesys_stream._core.relaying import text as text_module
-from genesys_stream._core.relaying.text import TextBuffer, last_cut, prefix_length, utf8_size
+from genesys_stream._core import text as text_module
+from genesys_stream._core.text import TextBuffer, last_cut, prefix_length, utf8_size
 from genesys_stream._errors import InvalidArgument
 from genesys_stream._wire import join_surrogates
 

@@ -1,7 +1,8 @@
-"""The nouns: frozen, quiet about what was said, and never surprised by JSON."""
+"""The values: frozen, without text in their reprs, and read from any JSON."""
 
 import json
 import pickle
+from datetime import date
 
 import attrs
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import given, strategies as st
 from tests.strategies import chunk_json, damaged, json_values, texts
 
 from genesys_stream import _values
-from genesys_stream._errors import ConnectFailed, MalformedEvent, ParseError
+from genesys_stream._core.reading.artifacts import ArtifactReader
+from genesys_stream._errors import ConnectFailed, InvalidArgument, MalformedEvent, ParseError
 from genesys_stream._values import (
+    Artifact,
     Batch,
     Choice,
     ChunkChoice,
@@ -39,16 +42,16 @@ class City:
 class TestEveryNoun:
     @pytest.mark.parametrize("name", _values.__all__)
     def test_frozen(self, name):
-        """A noun never changes on its way."""
+        """A value cannot be changed."""
         cls = getattr(_values, name)
-        noun = cls.__new__(cls)
+        value_ = cls.__new__(cls)
 
         for field in attrs.fields(cls):
             with pytest.raises(AttributeError):
-                setattr(noun, field.name, None)
+                setattr(value_, field.name, None)
 
     @pytest.mark.parametrize(
-        "noun",
+        "value_",
         [
             ServerSentEvent(SECRET),
             CompletionChunk.of_text(SECRET),
@@ -61,13 +64,13 @@ class TestEveryNoun:
             Batch(SECRET),
             RelayReport(Completion(choices=(Choice(message=Message(content=SECRET)),)), (Delivery(Batch(SECRET)),)),
         ],
-        ids=lambda noun: type(noun).__name__,
+        ids=lambda value_: type(value_).__name__,
     )
-    def test_repr_hides_text(self, noun):
+    def test_repr_hides_text(self, value_):
         """A repr tells how long a text is, never what it says; a pickle keeps it."""
-        assert SECRET not in repr(noun)
-        assert type(noun).__name__ in repr(noun)
-        assert noun == pickle.loads(pickle.dumps(noun))
+        assert SECRET not in repr(value_)
+        assert type(value_).__name__ in repr(value_)
+        assert value_ == pickle.loads(pickle.dumps(value_))
 
     def test_repr_tells_the_size(self):
         """A repr tells the number of characters, and that there is no text."""
@@ -170,7 +173,7 @@ class TestCompletionChunk:
         ) == ("", "", None, "", (), None, None, {})
 
     def test_malformed(self):
-        """Choices of the wrong kind are reported with the chunk's JSON, when they are asked for and not before."""
+        """Choices of the wrong type are reported with the chunk's JSON, when they are asked for and not before."""
         chunk = CompletionChunk({"choices": 1.5})
 
         with pytest.raises(MalformedEvent, match="a chunk's choices are not what they should be") as caught:
@@ -181,14 +184,14 @@ class TestCompletionChunk:
         ("name", "nothing"), [("id", ""), ("object", ""), ("created", None), ("model", ""), ("usage", None)]
     )
     @pytest.mark.parametrize("value", [1.5, True, [], None])
-    def test_of_another_kind(self, name, nothing, value):
-        """What only describes, and is of another kind, is kept as it came; null is nothing."""
+    def test_of_another_type(self, name, nothing, value):
+        """Metadata of another type is kept as it came; null is nothing."""
         chunk = CompletionChunk({name: value})
 
         assert getattr(chunk, name) == nothing
         assert chunk.extra == ({} if value is None else {name: value})
 
-    def test_usage_of_another_kind(self):
+    def test_usage_of_another_type(self):
         """Each of its numbers is read for itself."""
         chunk = CompletionChunk({"usage": {"prompt_tokens": None, "completion_tokens": 2.5, "total_tokens": 3}})
 
@@ -201,6 +204,10 @@ class TestCompletionChunk:
 
         assert (chunk.text, chunk.finish_reason) == ("a", "stop")
         assert CompletionChunk.of_text("a", index=1).text == ""
+
+
+def completion_of(text):
+    return Completion(choices=(Choice(message=Message(content=text)),))
 
 
 class TestCompletion:
@@ -237,11 +244,147 @@ class TestCompletion:
     def test_parse_error(self, text, message, fields):
         """What cannot be parsed raises with the path of each field, and with the text, but not in its message."""
         with pytest.raises(ParseError) as caught:
-            Completion(choices=(Choice(message=Message(content=text)),)).parse(City)
+            completion_of(text).parse(City)
 
         assert message in str(caught.value)
         assert fields is None or fields == caught.value.fields
         assert text == caught.value.text
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            '```json\n{"name": "Bern", "people": 1}\n```',
+            '```\r\n{"name": "Bern", "people": 1}\r\n```\r\n',
+            'Here it is:\n\n  ~~~ JSON\n{"name": "Bern",\n "people": 1}\n  ~~~\nAnything else?',
+        ],
+    )
+    def test_parse_in_a_fence(self, text):
+        """JSON in the only block of code of a text in Markdown is found."""
+        assert City("Bern", 1) == completion_of(text).parse(City)
+
+    @pytest.mark.parametrize(
+        "text",
+        ['```json\n{"name": "Bern"}', "```\n1\n```\n```\n2\n```", "```json\nBern\n```", '```json {"name": 1}```'],
+    )
+    def test_parse_in_no_fence(self, text):
+        """A block that is not closed, one of several, and one without JSON are no JSON."""
+        with pytest.raises(ParseError, match="the text is not JSON") as caught:
+            completion_of(text).parse(City)
+
+        assert caught.value.text == text
+
+    @pytest.mark.parametrize("cls", [City("Bern", 1), "City", None, 5, object, type("Plain", (), {})])
+    def test_parse_into_no_class(self, cls):
+        """What is no class that JSON can be read into is an invalid argument, here and for artifacts."""
+        with pytest.raises(InvalidArgument, match=r"^cls must be a class that JSON can be read into, not "):
+            completion_of("{}").parse(cls)
+        with pytest.raises(InvalidArgument, match=r"^into must be a class that JSON can be read into, not "):
+            Artifact("{}").parse(cls)
+        with pytest.raises(InvalidArgument, match=r"^into must be a class that JSON can be read into, not "):
+            ArtifactReader("items", cls)
+
+    def test_tool_calls(self):
+        """The tool calls are those of the choice with index 0."""
+        call = ToolCall(id="a")
+        others = Choice(1, Message(tool_calls=(ToolCall(id="b"),)))
+
+        assert Completion(choices=(others, Choice(0, Message(tool_calls=(call,))))).tool_calls == (call,)
+        assert Completion(choices=(others,)).tool_calls == Completion(choices=(Choice(),)).tool_calls == ()
+
+
+class TestToolCall:
+    def test_parse(self):
+        """The arguments are read into a class, or as they are."""
+        call = ToolCall(function=FunctionCall("find", '{"name": "Bern", "people": 1}'))
+
+        assert call.name == "find"
+        assert call.parse(City) == City("Bern", 1)
+        assert call.parse(dict) == {"name": "Bern", "people": 1}
+
+    @pytest.mark.parametrize("arguments", [None, ""])
+    def test_no_arguments(self, arguments):
+        """A function without parameters is called with an empty object."""
+        assert ToolCall(function=FunctionCall("now", arguments)).parse(dict) == {}
+        assert ToolCall().name == ""
+
+    @pytest.mark.parametrize(
+        ("name", "arguments", "message", "fields"),
+        [
+            ("find", '{"name": "Be', "^the arguments of find do not parse: the text is not JSON: ", ()),
+            (
+                None,
+                '{"name": "a"}',
+                "^the arguments of a tool call do not parse: ",
+                ("people: the field 'people' is missing",),
+            ),
+        ],
+    )
+    def test_parse_error(self, name, arguments, message, fields):
+        """Arguments that do not fit raise, with the function's name, the path of each field and the text."""
+        with pytest.raises(ParseError, match=message) as caught:
+            ToolCall(function=FunctionCall(name, arguments)).parse(City)
+
+        assert (caught.value.fields, caught.value.text) == (fields, arguments)
+
+
+class TestPydantic:
+    def test_parse(self):
+        """A pydantic model reads itself, also as a part of something else."""
+        pydantic = pytest.importorskip("pydantic")
+
+        class Town(pydantic.BaseModel):
+            model_config = pydantic.ConfigDict(strict=True)
+            name: str
+            founded: date
+
+        text = '{"name": "Bern", "founded": "1191-01-01"}'
+        bern = Town(name="Bern", founded=date(1191, 1, 1))
+
+        assert completion_of(text).parse(Town) == bern
+        assert completion_of(f"[{text}]").parse(list[Town]) == [bern]
+        assert Artifact(text).parse(Town) == bern
+        assert ToolCall(function=FunctionCall("f", text)).parse(Town) == bern
+
+    def test_parse_error(self):
+        """Each problem is named with its path, and without what the model said."""
+        pydantic = pytest.importorskip("pydantic")
+
+        class Town(pydantic.BaseModel):
+            streets: list[int]
+
+            @pydantic.model_validator(mode="after")
+            def check(self):
+                if not self.streets:
+                    raise ValueError("no street")
+                return self
+
+        with pytest.raises(ParseError, match=r"^the text is not a Town: streets") as caught:
+            completion_of('{"streets": [1, "secret"]}').parse(Town)
+        assert caught.value.fields == (
+            "streets[1]: Input should be a valid integer, unable to parse string as an integer",
+        )
+        assert "secret" not in str(caught.value)
+
+        with pytest.raises(ParseError) as caught:
+            completion_of('{"streets": []}').parse(Town)
+        assert caught.value.fields == ("the value: Value error, no street",)
+
+        with pytest.raises(ParseError) as caught:
+            completion_of("[{}]").parse(list[Town])
+        assert caught.value.fields == ("[0]: streets: Field required",)
+
+    def test_a_model_that_raises_something_else(self):
+        """Whatever else a class raises is a problem of the text, too."""
+
+        class Odd:
+            model_json_schema = None
+
+            @classmethod
+            def model_validate_json(cls, text):
+                raise ValueError("odd")
+
+        with pytest.raises(ParseError, match="the text is not a Odd: odd"):
+            completion_of("{}").parse(Odd)
 
 
 class TestRelayReport:

@@ -1,4 +1,4 @@
-"""The converter: nouns read leniently, the caller's classes strictly, and every problem with its path."""
+"""The converter: the service's classes read leniently, the caller's classes strictly, and every problem with its path."""
 
 import json
 from contextlib import suppress
@@ -10,7 +10,16 @@ from hypothesis import given
 from tests.strategies import json_values, texts
 
 from genesys_stream._values import Batch, ChunkChoice, Completion, FunctionCall, Message, ToolCall, Usage
-from genesys_stream._wire import NotTheShape, dumps, join_surrogates, kind, structure, unstructure
+from genesys_stream._wire import (
+    StructureError,
+    dumps,
+    is_readable,
+    join_surrogates,
+    json_type,
+    structure,
+    type_name,
+    unstructure,
+)
 
 
 @attrs.frozen
@@ -45,7 +54,7 @@ class Event:
 
 class TestNouns:
     def test_unknown_keys_are_kept(self):
-        """Keys that a noun does not know are kept in `extra`, also one that is called "extra"."""
+        """Keys that a class of the service does not know are kept in `extra`, also one that is called "extra"."""
         assert Usage(1, extra={"cached": 2, "extra": 3, "x": None}) == structure(
             {"prompt_tokens": 1, "cached": 2, "extra": 3, "x": None}, Usage
         )
@@ -68,11 +77,11 @@ class TestNouns:
     @pytest.mark.parametrize("value", [5, True, {"text": "a"}])
     def test_content_that_is_neither(self, value):
         """Content that is neither text nor a list of parts is refused."""
-        with pytest.raises(NotTheShape, match=r"^content: expected text or a list of parts"):
+        with pytest.raises(StructureError, match=r"^content: expected text or a list of parts"):
             structure({"content": value}, Message)
 
     def test_what_only_describes(self):
-        """A field that only describes is kept as it came if it is of another kind; the others are read."""
+        """A lenient field is kept as it came if it is of another type; the others are read."""
         odd = {"id": 5, "created": 1.5, "usage": [1], "service_tier": {}}
 
         assert Completion(model="m", extra={**odd, "x": 1}) == structure(
@@ -90,7 +99,7 @@ class TestNouns:
             "finish_reason": ["secret"],
         }
 
-        with pytest.raises(NotTheShape) as caught:
+        with pytest.raises(StructureError) as caught:
             structure(wrong, ChunkChoice)
 
         assert {
@@ -102,15 +111,15 @@ class TestNouns:
 
     @pytest.mark.parametrize("value", [None, [], "x", 5])
     def test_not_an_object(self, value):
-        """A noun is read from an object only."""
-        with pytest.raises(NotTheShape, match="expected an object, got"):
+        """A class of the service is read from an object only."""
+        with pytest.raises(StructureError, match="expected an object, got"):
             structure(value, Usage)
 
     @given(json_values)
     def test_any_json(self, value):
-        """NotTheShape is the only way out."""
+        """StructureError is the only way out."""
         for cls in (ChunkChoice, Message, Usage, ToolCall, tuple[ChunkChoice, ...], str, int):
-            with suppress(NotTheShape):
+            with suppress(StructureError):
                 structure(value, cls)
 
 
@@ -136,7 +145,7 @@ class TestCallersClasses:
     )
     def test_strictly(self, value, problem):
         """Nothing is converted, guessed or left out in the caller's classes."""
-        with pytest.raises(NotTheShape) as caught:
+        with pytest.raises(StructureError) as caught:
             structure(value, Trip)
 
         assert [problem] == caught.value.problems
@@ -170,7 +179,7 @@ class TestCallersClasses:
     )
     def test_each_field_is_named(self, value, problem):
         """The field is named whatever its type is, even if it is one that nothing can be read into."""
-        with pytest.raises(NotTheShape) as caught:
+        with pytest.raises(StructureError) as caught:
             structure({"either": 1, **value}, Event)
 
         assert [problem] == caught.value.problems
@@ -181,8 +190,8 @@ class TestCallersClasses:
 
     @pytest.mark.parametrize("cls", [Odd, dict[str, int], "City", 5])
     def test_whatever_the_class(self, cls):
-        """NotTheShape is the only way out, also for a class that will not do and a value at the top."""
-        with pytest.raises(NotTheShape):
+        """StructureError is the only way out, also for a class that cannot be read and a value at the top."""
+        with pytest.raises(StructureError):
             structure([1], cls)
 
 
@@ -245,11 +254,27 @@ class TestJoinSurrogates:
 
 
 @pytest.mark.parametrize(
-    ("value", "name"), [(None, "null"), ({}, "an object"), ([], "a list"), ("secret", "str"), (Batch("b"), "Batch")]
+    ("value", "json", "python"),
+    [
+        (None, "null", "None"),
+        ({}, "an object", "dict"),
+        ([], "a list", "list"),
+        ("secret", "str", "str"),
+        (Batch("b"), "Batch", "Batch"),
+    ],
 )
-def test_kind(value, name):
-    """A kind is named as JSON calls it, without the value."""
-    assert name == kind(value)
+def test_types(value, json, python):
+    """A type is named as JSON or as Python calls it, without the value."""
+    assert (json_type(value), type_name(value)) == (json, python)
+
+
+def test_readable_though_its_annotations_are_not():
+    """A class whose annotations cannot be resolved is a class; reading says what is wrong with it."""
+    odd = attrs.make_class("Odd", {"field": attrs.field(type="Nowhere")})
+
+    assert is_readable(odd)
+    with pytest.raises(StructureError, match="Nowhere"):
+        structure({"field": 1}, odd)
 
 
 def test_a_whole_completion():
@@ -286,7 +311,7 @@ class _Basket:
 )
 def test_a_value_of_another_shape_is_refused_by_name(value: object, problem: str) -> None:
     """Text is no list, a list is no object, and the error says where."""
-    with pytest.raises(NotTheShape) as caught:
+    with pytest.raises(StructureError) as caught:
         structure(value, _Basket)
 
     assert str(caught.value) == problem

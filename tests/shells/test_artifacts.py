@@ -87,4 +87,4 @@ def test_a_bad_path_is_refused_before_anything_is_sent() -> None:
         with pytest.raises(InvalidArgument):
             stream.artifacts("items[", Item)
 
-    assert not fake.diary
+    assert not fake.request_log

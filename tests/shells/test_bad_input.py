@@ -250,7 +250,7 @@ async def test_nothing_is_sent(world, fake, server):
                 with pytest.raises(GenesysStreamError):
                     await client.push.send(**{**PUSH, name: value})
 
-    assert fake.diary == []
+    assert fake.request_log == []
     assert fake.connections == 0
 
 

@@ -113,7 +113,7 @@ class TestConnecting:
                 push = await fault(client.push.send(*PUSH))
 
         assert (ConnectFailed, ConnectFailed) == (type(stream), type(push))
-        assert fake.diary == []
+        assert fake.request_log == []
 
     async def test_tls_that_is_not_trusted(self, world):
         """A certificate of an authority that nobody knows: no connection, and so no token is shown to anybody."""
@@ -425,7 +425,7 @@ class TestStatuses:
 
                 assert type(error) is cls
                 assert (error.status, error.code, error.message, error.in_stream) == (status, "some.code", "No.", False)
-                assert error.correlation_id == fake.diary[-1].correlation_id
+                assert error.correlation_id == fake.request_log[-1].correlation_id
                 assert error.retryable == (status in {429, 502, 503, 504})
                 asked = [*fake.completions.requests, *fake.push.requests]
                 assert len(asked) == requests * (number + 1)

@@ -38,4 +38,4 @@ def test_our_client_streams_from_an_openai_compatible_address() -> None:
         whole = client.completions.create(model="gpt-4o", messages=MESSAGES)
 
     assert said.text == whole.text == "Hello, world."
-    assert {entry.path for entry in fake.diary} == {"/v1/chat/completions"}
+    assert {entry.path for entry in fake.request_log} == {"/v1/chat/completions"}

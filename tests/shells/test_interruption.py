@@ -14,6 +14,7 @@ from tests.shells.worlds import ASK, WORLDS, our_threads, settle
 
 from genesys_stream import (
     AmbiguousDelivery,
+    AsyncSink,
     CompletionChunk,
     DeadlineExceeded,
     Delivery,
@@ -28,7 +29,7 @@ from genesys_stream import (
     TimeSize,
     relay,
 )
-from genesys_stream._aio.relay import AsyncRelay
+from genesys_stream._aio.relay import _Sender
 
 SAID = ["Hello, ", "wör", "ld ", "👍🏽", "."]
 TEXT = "".join(SAID)
@@ -79,16 +80,20 @@ class TestSinks:
         """So does a coroutine function, and an object that has one for its call."""
         taken = []
 
-        class Sink:
+        class Taking:
             async def __call__(self, batch):
                 await anyio.sleep(0.001)
                 taken.append(batch.text)
                 return "ok"
 
-            def fit(self, batch):
-                return min(4, len(batch.text))
-
-        report = await loop_world.relay(loop_world.source([1.0 / 100, *SAID]), Sink())
+        taking = Taking()
+        limited = AsyncSink(
+            send=lambda content, batch: taking(batch), encode=lambda batch: b"x" * len(batch.text), max_bytes=4
+        )
+        whole = await loop_world.relay(loop_world.source([1.0 / 100, *SAID]), taking)
+        assert TEXT == "".join(taken) == whole.delivered_text
+        taken.clear()
+        report = await loop_world.relay(loop_world.source([1.0 / 100, *SAID]), limited)
 
         assert TEXT == "".join(taken) == report.delivered_text
         assert max(map(len, taken)) <= 4
@@ -464,14 +469,14 @@ class TestCancelled:
         world.run(scenario)
 
     async def test_ctrl_c_on_the_way_to_the_sink(self, loop_world, server, monkeypatch):
-        """A batch that was taken from the desk, and has not come to the sink, is delivered all the same."""
-        deliver = AsyncRelay._deliver
+        """A push that was handed out, and has not come to the sink, is delivered all the same."""
+        deliver = _Sender._deliver
 
         async def interrupted(*_):
-            monkeypatch.setattr(AsyncRelay, "_deliver", deliver)
+            monkeypatch.setattr(_Sender, "_deliver", deliver)
             raise KeyboardInterrupt
 
-        monkeypatch.setattr(AsyncRelay, "_deliver", interrupted)
+        monkeypatch.setattr(_Sender, "_deliver", interrupted)
         taken = []
         began = time.monotonic()
         with pytest.raises(KeyboardInterrupt) as caught:

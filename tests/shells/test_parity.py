@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ def signature_of(value):
 
 
 def colourless(annotation):
-    return str(annotation).replace("Async", "").replace("Awaitable", "")
+    return re.sub(r"\b(?:Awaitable|Coroutine)\[(?:Any, Any, )?(\w+)\]", r"\1", str(annotation)).replace("Async", "")
 
 
 def test_the_same_files():

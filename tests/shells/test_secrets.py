@@ -13,6 +13,7 @@ from tests.shells.worlds import Dressed
 
 from genesys_stream import (
     Batch,
+    Batcher,
     ClientCredentials,
     CompletionAccumulator,
     Envelope,
@@ -112,9 +113,9 @@ class Stop(BaseException):
 
 
 class TestAFullRun:
-    @pytest.mark.parametrize("mishap", [*MISHAPS.values(), *PUSH_MISHAPS.values()], ids=[*MISHAPS, *PUSH_MISHAPS])
-    async def test_nothing_is_shown(self, world, fake, server, mishap, caplog):
-        """A stream, a relay, a whole completion and a push, with each mishap: logs, reprs, tracebacks, pickles."""
+    @pytest.mark.parametrize("fault", [*MISHAPS.values(), *PUSH_MISHAPS.values()], ids=[*MISHAPS, *PUSH_MISHAPS])
+    async def test_nothing_is_shown(self, world, fake, server, fault, caplog):
+        """A stream, a relay, a whole completion and a push, with each fault: logs, reprs, tracebacks, pickles."""
         caplog.set_level(logging.DEBUG, "genesys_stream")
         caplog.set_level(logging.INFO)
         values, errors = [], []
@@ -149,11 +150,11 @@ class TestAFullRun:
                 lambda: client.push.send(*PUSH),
                 lambda: world.relay(relayed, sink, retry=ONCE, give_up_after=0.0, on_event=values.append),
             ):
-                mishap(fake)
+                fault(fake)
                 await attempt(call())
                 fake.completions._queue.clear()
                 fake.tokens._queue.clear()
-            values += [client, client.completions, client.push, stream, sink, sink.budget]
+            values += [client, client.completions, client.push, stream, sink, sink.limiter]
             values += [getattr(one, "it", one) for one in values if isinstance(one, Dressed)]
             values += [stream.completion, stream.timing]
         tokens = fake.issued_tokens
@@ -162,7 +163,7 @@ class TestAFullRun:
             report = getattr(one, "report", None) or one
             errors += [lost.error for lost in getattr(report, "undelivered", ()) if lost.error not in errors]
 
-        assert bool(errors) == (mishap is not MISHAPS["none"])
+        assert bool(errors) == (fault is not MISHAPS["none"])
         check(caplog.text, tokens=tokens, where="the log")
         for value in values:
             check(f"{value!r} {value}" if type(value).__str__ is object.__str__ else repr(value), tokens=tokens)
@@ -257,13 +258,18 @@ class TestArguments:
 
 def test_reprs_of_the_parts():
     """Machines that hold text, and nouns that carry it, show how much it is, never what."""
-    decoder, accumulator, assembler, coalescer = EventDecoder(), CompletionAccumulator(), StreamAssembler(), TimeSize()
+    decoder, accumulator, assembler, batcher = (
+        EventDecoder(),
+        CompletionAccumulator(),
+        StreamAssembler(),
+        Batcher(TimeSize()),
+    )
     (event,) = decoder.feed(chunk(SAID))
     decoder.feed(SAID.encode())
-    coalescer.feed(SAID, 0.0)
+    batcher.feed(SAID, 0.0)
     batch = Batch(SAID, before=SAID, stream_id="s", state="complete", total=len(SAID))
     envelope = Envelope([DEVICE], title=ASKED, data={"key": SAID}, ref=SAID)
     session = ClientCredentials("client-id", SECRET)
 
-    for value in (decoder, accumulator, assembler, coalescer, event, batch, envelope, session):
+    for value in (decoder, accumulator, assembler, batcher, event, batch, envelope, session):
         check(f"{value!r} {value}")

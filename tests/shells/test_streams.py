@@ -81,7 +81,7 @@ class TestReading:
             assert (stream.status, stream.headers, stream.request_id, stream.committed) == (None, {}, "", False)
             assert stream.completion.text == ""
             await stream.aclose()
-            assert fake.diary == []
+            assert fake.request_log == []
             with pytest.raises(StreamStateError, match="only once"):
                 await texts(stream)
 
@@ -571,7 +571,7 @@ class TestContent:
                     with pytest.raises(StatusError):
                         await client.push.send(["device"], "t", "b")
 
-        assert elsewhere.diary == []
+        assert elsewhere.request_log == []
 
     async def test_an_error_without_an_end(self, world, fake, server):
         """An error's body that stalls is not waited for longer than the clocks say."""

@@ -17,7 +17,7 @@ import anyio
 import httpx
 import trio
 
-from genesys_stream import AsyncClient, Client, relay
+from genesys_stream import AsyncClient, AsyncSink, Client, Sink, relay, relay_each
 
 # What an async object is asked for, and what the blocking one calls it.
 TWINS = {"aclose": "close"}
@@ -110,6 +110,14 @@ class World:
         """Relay in this world's colour."""
         return await relay(source, sink, **options)
 
+    async def relay_each(self, source, sinks, **options):
+        """Relay to several sinks in this world's colour."""
+        return await relay_each(source, sinks, **options)
+
+    def sink(self, send, **channel):
+        """A sink of this world's colour; `send` is a coroutine function that takes a batch."""
+        return AsyncSink(send=lambda _, batch: send(batch), **{"encode": lambda batch: b"", **channel})
+
     def source(self, items):
         """A generator of this world's colour; a float pauses, an exception is raised."""
 
@@ -170,6 +178,12 @@ class Sync(World):
 
     async def relay(self, source, sink, **options):
         return relay(source.it if isinstance(source, Dressed) else source, sink, **options)
+
+    async def relay_each(self, source, sinks, **options):
+        return relay_each(source.it if isinstance(source, Dressed) else source, sinks, **options)
+
+    def sink(self, send, **channel):
+        return Sink(send=lambda _, batch: self.run(send, batch), **{"encode": lambda batch: b"", **channel})
 
     def source(self, items):
         def generate():

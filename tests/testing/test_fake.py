@@ -227,6 +227,32 @@ class TestCompletions:
         assert text.startswith(beginning)
         assert text.count(". ") >= 3
 
+    def test_tool_calls(self, fake, client):
+        """Tool calls are streamed with their arguments in pieces, or come whole, as the request asks."""
+        calls = [("get_weather", {"city": "Rome"}), ("get_time", "{}")]
+        fake.completions.say(tool_calls=calls, times=2)
+        fake.completions.say("Let me see.", tool_calls=calls[:1])
+
+        chunks = [json.loads(data) for data in data_of(read(client)) if data != "[DONE]"]
+        whole = client.post(COMPLETIONS, json={**ASK, "stream": False}).json()
+        with_text = read(client)
+
+        deltas = [delta for chunk in chunks for delta in chunk["choices"][0]["delta"].get("tool_calls", ())]
+        assert [(delta["index"], delta["id"], delta["function"]["name"]) for delta in deltas if "id" in delta] == [
+            (0, "call_0001_1", "get_weather"),
+            (1, "call_0001_2", "get_time"),
+        ]
+        assert "".join(delta["function"]["arguments"] for delta in deltas if delta["index"] == 0) == '{"city":"Rome"}'
+        assert len([delta for delta in deltas if delta["index"] == 0]) > 3
+        assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+        assert whole["choices"][0]["message"]["content"] is None
+        assert whole["choices"][0]["message"]["tool_calls"][1] == {
+            "id": "call_0002_2",
+            "type": "function",
+            "function": {"name": "get_time", "arguments": "{}"},
+        }
+        assert text_of(with_text) == "Let me see."
+
     def test_every_character_survives(self, fake, client):
         """Emoji, line separators and halves of surrogate pairs arrive as they were said."""
         tokens = ["naïve ", "👩‍👩‍👧", "\u2028\n\r", "\ud83d", "\ude00"]
@@ -314,10 +340,30 @@ class TestPush:
         assert fake.pushes == []
 
     def test_too_large(self, client):
-        """A body over 512000 bytes is a 413."""
-        answer = client.post(PUSH, json={**PAYLOAD, "body": "x" * 512_000})
+        """A request over 512000 bytes is a 413."""
+        answer = client.post(PUSH, json={**PAYLOAD, "targets": ["x" * 512_000]})
 
         assert answer.status_code == 413
+
+    def test_too_large_for_a_phone(self, fake, client):
+        """FCM and APNs take 4096 bytes, so a larger push is a 413 with the platform's body; targets do not count."""
+        frame = {**PAYLOAD, "body": ""}
+        room = 4096 - len(json.dumps({**frame, "targets": 0}, separators=(",", ":"))) + len(',"targets":0') - 1
+        fits = client.post(PUSH, json={**frame, "body": "x" * room, "targets": ["x" * 5000]})
+        over = client.post(PUSH, json={**frame, "body": "x" * (room + 2)})
+        fake.max_push_bytes = None
+        unlimited = client.post(PUSH, json={**frame, "body": "x" * 5000})
+
+        assert (fits.status_code, over.status_code, unlimited.status_code) == (202, 413, 202)
+        assert {
+            "message": "The request is over the size limit. Content-Length: 4097, Maximum bytes: 4096",
+            "code": "request.entity.too.large",
+            "status": 413,
+            "contextId": over.headers["ININ-Correlation-Id"],
+            "details": [],
+            "errors": [],
+        } == over.json()
+        assert len(fake.pushes) == 2
 
     @pytest.mark.parametrize("reset", [False, True])
     def test_lost_answer_was_recorded(self, fake, client, reset):
@@ -405,7 +451,7 @@ class TestScripts:
         body = answer.json()
         assert (body["code"], body["message"], body["status"]) == ("not.authorized", "No.", 403)
         assert body["details"] == [{"errorCode": "x", "fieldName": "y"}]
-        assert answer.headers["ININ-Correlation-Id"] == body["contextId"] == fake.diary[0].correlation_id
+        assert answer.headers["ININ-Correlation-Id"] == body["contextId"] == fake.request_log[0].correlation_id
         assert odd.status_code == 599
 
     def test_retry_after_in_every_form(self, fake, client):
@@ -520,7 +566,7 @@ class TestBrokenStreams:
 
         until(lambda: fake.open_answers == 0)
 
-    def test_mishaps_without_a_stream(self, fake, client):
+    def test_faults_without_a_stream(self, fake, client):
         """What would befall a stream befalls the whole answer."""
         ask = {**ASK, "stream": False}
         fake.completions.say("a", Stall(1, 0.01))
@@ -584,15 +630,15 @@ class TestLimitsAndRoutes:
         assert statuses == [200, 202, 200, 404]
 
 
-class TestDiary:
+class TestRequestLog:
     def test_everything_is_written_down(self, fake, client):
         """Each request is an entry, in order, with what was answered."""
         client.post("/oauth/token", **basic())
         client.post(PUSH + "?dry=1", json=PAYLOAD)
         client.get("/nowhere")
 
-        token, push, lost = fake.diary
-        assert [entry.route for entry in fake.diary] == ["tokens", "push", ""]
+        token, push, lost = fake.request_log
+        assert [entry.route for entry in fake.request_log] == ["tokens", "push", ""]
         assert [token.status, push.status, lost.status] == [200, 202, 404]
         assert (push.method, push.path, push.query, push.json) == ("POST", PUSH, "dry=1", PAYLOAD)
         assert push.headers["authorization"] == f"Bearer {fake.issued_tokens[0]}"
@@ -602,13 +648,22 @@ class TestDiary:
         with pytest.raises(ValueError, match="Expecting value"):
             _ = token.json
 
+    def test_a_callback_gets_each_entry(self, fake, client):
+        """`on_request` is called with what is logged."""
+        entries = []
+        fake.on_request = entries.append
+        client.post(PUSH, json=PAYLOAD)
+        client.get("/nowhere")
+
+        assert entries == fake.request_log != []
+
     def test_clear(self, fake, client):
         """A cleared fake is a new one, for whom old tokens are still good."""
         client.post(PUSH, json=PAYLOAD)
         fake.push.fail()
         fake.clear()
 
-        assert (fake.diary, fake.pushes) == ([], [])
+        assert (fake.request_log, fake.pushes) == ([], [])
         assert client.post(PUSH, json=PAYLOAD).status_code == 202
 
     def test_client_options(self, fake):
@@ -758,7 +813,7 @@ class TestServer:
             client.post(PUSH, json=PAYLOAD)
             assert (fake.connections, fake.open_connections) == (1, 1)
 
-        assert [entry.connection for entry in fake.diary] == [1, 1, 1, 1]
+        assert [entry.connection for entry in fake.request_log] == [1, 1, 1, 1]
         assert fake.open_connections == 0
 
     def test_chunks_are_not_gathered(self, fake):
@@ -771,7 +826,7 @@ class TestServer:
                 if text_of(got) == "a":
                     break
 
-        assert [entry.status for entry in fake.diary] == [200]
+        assert [entry.status for entry in fake.request_log] == [200]
 
     def test_client_leaves(self, fake):
         """A client that hangs up ends the answer at once."""
@@ -844,7 +899,7 @@ class TestServer:
             fake.serve(port=server.port).start()
 
     def test_two_servers_share_the_fake(self, fake):
-        """Both reach the same diary."""
+        """Both write to the same request log."""
         with fake.serve() as one, fake.serve() as two:
             for server in (one, two):
                 httpx.post(server.base_url + PUSH)

@@ -175,6 +175,7 @@ def ask(client: Client) -> None:
         retry=Retry(attempts=1),
     )
     assert_type(stream, CompletionStream)
+    client.completions.stream(model="gpt-4o", messages=QUESTION, response_format=Timeouts)
     client.completions.stream(model="gpt-4o", messages=QUESTION, temprature=0.2)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # misspelt
     client.completions.stream("gpt-4o", QUESTION)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]  # names are required
 
@@ -237,6 +238,7 @@ def look_into(chunk: CompletionChunk, completion: Completion) -> None:
     assert_type(CompletionChunk.of_text("Hi"), CompletionChunk)
     assert_type(completion.text, str)
     assert_type(completion.finish_reason, str | None)
+    assert_type(completion.tool_calls, tuple[ToolCall, ...])
     assert_type(completion.choices, tuple[Choice, ...])
     assert_type(completion.choices[0].message, Message)
     assert_type(completion.usage, Usage | None)
@@ -255,6 +257,10 @@ def parse(completion: Completion) -> None:
     assert_type(completion.parse(Article), Article)
     assert_type(completion.parse(list[Article]), list[Article])
     assert_type(completion.parse(int), int)
+    for call in completion.tool_calls:
+        assert_type(call.name, str)
+        assert_type(call.parse(Article), Article)
+        assert_type(call.parse(dict[str, int]), dict[str, int])
 
 
 def machines(data: bytes, chunk: CompletionChunk) -> None:
@@ -452,11 +458,12 @@ def fake_it() -> None:
     fake = FakeGenesys(token_interval=0.01, rate_limit=(300, 60.0))
     fake.completions.say("Hello", Cut(3, "character"), every=0.1, times=None)
     fake.completions.queue(Say(("Hel", "lo")))
+    fake.completions.say(tool_calls=[("get_time", {})])
     fake.push.rate_limit(retry_after=1.5, times=2)
     with fake.serve() as server:
         assert_type(server, FakeServer)
         assert_type(server.base_url, str)
-    assert_type(fake.diary, list[Entry])
+    assert_type(fake.request_log, list[Entry])
     with httpx.Client(transport=fake.transport) as http:
         Client(**fake.client_options(), http_client=http)
     httpx.AsyncClient(transport=fake.transport)

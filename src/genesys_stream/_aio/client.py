@@ -40,7 +40,7 @@ class AsyncClient(BaseClient[HttpSession]):
 
     def _make_parts(self) -> None:
         self.completions = AsyncCompletions(self._session, self._settings)
-        self.push = AsyncPushClient(self._session, self._settings, self._ledger)
+        self.push = AsyncPushClient(self._session, self._settings, self._limits)
 
     async def aclose(self) -> None:
         """Close the connections, unless the HTTP client is yours or another client's."""

@@ -15,7 +15,7 @@ from .._completions import BaseCompletions, BaseCompletionStream
 from .._core.http.retry import RequestFlow
 from .._core.http.settings import Settings
 from .._core.reading.completions import Call
-from .._core.reading.stream import DRAIN_SECONDS, LATE_SECONDS, Reading, Want
+from .._core.reading.stream import DRAIN_SECONDS, LATE_SECONDS, Action, StreamState
 from .._core.reading.surrogates import SurrogateJoiner
 from .._http import network_error
 from .._values import Completion, CompletionChunk
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _NEVER = float("inf")
-_READ = Want.READ  # faster than to look up the member at every read
+_READ = Action.READ  # faster than to look up the member at every read
 
 
 class AsyncCompletionStream(BaseCompletionStream[HttpSession]):
@@ -71,7 +71,7 @@ class AsyncCompletionStream(BaseCompletionStream[HttpSession]):
             self._busy = True
             try:
                 reading, body = self._reading, self._body
-                if reading is not None and body is not None and reading.want is _READ and not self._closed:
+                if reading is not None and body is not None and reading.next_action is _READ and not self._closed:
                     await self._read(reading, body)
                 else:
                     await self._pull()
@@ -153,22 +153,22 @@ class AsyncCompletionStream(BaseCompletionStream[HttpSession]):
     async def _pull(self) -> None:
         """Take the next action that is not a plain read."""
         reading = self._begin()
-        if self._closed or reading.want is Want.NOTHING:
+        if self._closed or reading.next_action is Action.NOTHING:
             await self._release()
             if reading.failure is not None and not self._closed:
                 raise reading.failure
             raise StopAsyncIteration
-        if reading.want is Want.OPEN:
+        if reading.next_action is Action.OPEN:
             await self._release()
             await self._open(reading)
-        elif reading.want is Want.DRAIN:
+        elif reading.next_action is Action.DRAIN:
             await self._drain(reading)
         else:
             # The response was closed in the middle of a read, for example by a cancellation.
             self._ready.extend(reading.ended(clock()))
 
-    async def _open(self, reading: Reading) -> None:
-        if reading.want is not Want.OPEN or self._closed:
+    async def _open(self, reading: StreamState) -> None:
+        if reading.next_action is not Action.OPEN or self._closed:
             return
         if await self._session.perform(self._opening(reading), self._sleep):
             self._body = BodyReader(self._response.stream)
@@ -184,7 +184,7 @@ class AsyncCompletionStream(BaseCompletionStream[HttpSession]):
         self._response = response
         self._finalizer = self._session.cleanup.finalizer(partial(close_response, response))
 
-    async def _read(self, reading: Reading, body: BodyReader) -> None:
+    async def _read(self, reading: StreamState, body: BodyReader) -> None:
         timer = self._timer
         try:
             if timer is None:
@@ -218,11 +218,11 @@ class AsyncCompletionStream(BaseCompletionStream[HttpSession]):
             return await body.read()
         return b""
 
-    def _read_deadline(self, reading: Reading) -> float:
+    def _read_deadline(self, reading: StreamState) -> float:
         due = reading.due
         return _NEVER if due is None else max(due, self._time() + LATE_SECONDS)
 
-    async def _drain(self, reading: Reading) -> None:
+    async def _drain(self, reading: StreamState) -> None:
         """Read the rest of the body, briefly, so that the connection can be reused."""
         reading.ended(clock())
         until = clock() + DRAIN_SECONDS

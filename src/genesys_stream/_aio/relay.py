@@ -1,19 +1,20 @@
-"""The relay, awaited: one task reads the source, the caller's sends."""
+"""The relay, awaited: one task reads the source, and one for each sink sends; the caller's is the first of these."""
 
 from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import anyio
 
-from .. import _errors
-from .._core.relaying.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
+from .._core.relaying.delivery import End, Push
+from .._core.relaying.relay import SourceText, TurnRequest, end_of
 from .._hooks import emit
-from .._values import Batch, CompletionChunk, RelayReport
+from .._outlets import Outlet, RelaySettings, conclude, grace_is_over, interrupted
+from .._values import Completion, CompletionChunk, RelayReport
 from .completions import AsyncCompletionStream
 from .session import clock_here
 from .tasks import on_asyncio
@@ -23,144 +24,202 @@ _CANCELLED = float("-inf")
 
 
 class AsyncRelay:
-    """One relay under way.
+    """One relay under way, to any number of sinks.
 
     Args:
         source: What is said.
-        sink: Takes the batches.
-        desk: Keeps account.
-        grace: For how many seconds what was said is still delivered after a cancellation.
-        on_event: Told of every delivery and loss, and of the report.
+        outlets: The sinks, each with the state of the relay to it.
+        settings: How it ends.
     """
 
     def __init__(
         self,
         source: AsyncIterable[CompletionChunk] | AsyncIterable[str],
-        sink: Callable[[Batch], object],
-        desk: Desk,
-        *,
-        grace: float,
-        on_event: Callable[[object], None] | None,
+        outlets: Sequence[Outlet],
+        settings: RelaySettings,
     ) -> None:
         self._source = source
-        self._sink = sink
-        self._desk = desk
-        self._grace = grace
-        self._on_event = on_event
-        self._listener = Listener()
-        self._clock: Callable[[], float]
-        self._bell: _Bell | _ScopeBell
-        self._patience: anyio.CancelScope
+        self._outlets = outlets
+        self.settings = settings
+        self._other = SourceText()
+        self._interruption: BaseException | None = None
         self._room: anyio.Event | None = None
 
-    async def run(self) -> RelayReport:
+    async def run(self) -> tuple[RelayReport, ...]:
         """Relay to the end.
 
         Returns:
-            The report.
+            The reports, one for each sink.
 
         Raises:
-            BaseException: What ended the source, after what was said is delivered; the report is on it.
+            BaseException: What ended the source, after what was said is delivered; the reports are on it.
         """
-        interruption: BaseException | None = None
         self._clock = clock_here()
-        self._bell = _Bell() if on_asyncio() else _ScopeBell()
-        self._patience = anyio.CancelScope()
+        self._senders = [_Sender(self, outlet) for outlet in self._outlets]
         try:
             async with anyio.create_task_group() as group:
                 group.start_soon(self._read)
+                for sender in self._senders[1:]:
+                    group.start_soon(self._run_beside, sender, group.cancel_scope)
                 try:
-                    with self._patience:
-                        await self._send()
-                    if self._patience.cancelled_caught:
-                        self._desk.abandon(self._grace_is_over())
+                    await self._senders[0].run(on_interruption=group.cancel_scope.cancel)
                 except BaseException as error:  # noqa: BLE001 - it is raised below
-                    interruption = error
-                    group.cancel_scope.cancel()
-                    await self._interrupt(error)
+                    self._interruption = self._interruption or error
         except BaseException:
             # The interruption over again, as the task group saw it; it is raised below, with the report.
-            if interruption is None:
+            if self._interruption is None:
                 raise
-        report = self._desk.report(self._listener.completion)
-        emit(self._on_event, report)
-        failure = interruption or report.error
-        if failure is not None:
-            _errors.attach_report(failure, report)
-            raise failure
-        return report
+        return conclude(self._outlets, self.completion(), self._interruption, self.settings)
+
+    async def _run_beside(self, sender: _Sender, scope: anyio.CancelScope) -> None:
+        """Run the sender of another sink: what interrupts it, such as Ctrl-C, interrupts the whole relay."""
+        try:
+            await sender.run(on_interruption=scope.cancel)
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as error:  # noqa: BLE001 - it is raised where `relay_each` was called
+            self._interruption = error
+
+    def completion(self) -> Completion:
+        """Return what was said so far."""
+        source = self._source
+        return source.completion if isinstance(source, AsyncCompletionStream) else self._other.completion
 
     async def _read(self) -> None:
-        error: BaseException | None = None
+        own = self._source if isinstance(self._source, AsyncCompletionStream) else None
+        accumulate, clock, senders, error = self._other.accumulate, self._clock, self._senders, None
         try:
             async with _closed_at_last(self._source) as items:
                 async for item in items:
-                    if self._desk.arrive(self._listener.hear(item), self._clock()):
-                        self._bell.set(self._desk.due)
-                    while self._desk.full and not self._desk.closing:
-                        self._room = anyio.Event()
-                        await self._room.wait()
-            if isinstance(self._source, AsyncCompletionStream):
-                await self._source.result()  # one that somebody has closed ends as quietly as one that is whole
+                    text = accumulate(item) if own is None else item.text
+                    if text:
+                        now, full = clock(), True
+                        for sender in senders:
+                            state = sender.state
+                            if state.feed(text, now):
+                                sender.wake(state.due)
+                            full = full and state.full
+                        if full:
+                            await self._wait_for_room()
+            if own is not None:
+                await own.result()  # one that somebody has closed ends as quietly as one that is whole
         except BaseException as caught:
+            text = ""  # a report that shows the locals of every frame shows nothing that was said
             if isinstance(caught, anyio.get_cancelled_exc_class()) and anyio.current_effective_deadline() == _CANCELLED:
                 raise
             # Raised where `relay` was called; even a KeyboardInterrupt, or a cancellation that is the source's own.
             error = caught
-        finish_reason = finish_reason_of(self._listener, error)
-        self._desk.end(state_after(error), self._clock(), finish_reason=finish_reason, error=error)
+        self._end(end_of(error, self.completion().finish_reason, self._clock()))
         if isinstance(error, KeyboardInterrupt):
             # Ctrl-C hits whichever task runs, and has the same grace wherever it does.
-            self._patience.deadline = self._clock() + self._grace
-        self._bell.set(self._desk.due)
+            for sender in senders:
+                sender.scope.deadline = self._clock() + self.settings.grace
+
+    async def _wait_for_room(self) -> None:
+        """Wait while every sink that takes text is full."""
+        while all(sender.state.full and not sender.state.ended for sender in self._senders):
+            self._room = anyio.Event()
+            await self._room.wait()
+
+    def _end(self, end: End) -> None:
+        for sender in self._senders:
+            sender.state.end(end)
+            sender.wake(sender.state.due)
+
+    def note_room(self) -> None:
+        """Let the source be read on, if it waits for a sink."""
+        if self._room is not None:
+            self._room.set()
+
+
+class _Sender:
+    """Sends the pushes of one sink.
+
+    Attributes:
+        state: The state of the relay to the sink.
+        scope: Ends the sending.
+    """
+
+    def __init__(self, relay: AsyncRelay, outlet: Outlet) -> None:
+        self._relay = relay
+        self._send_once = outlet.send
+        self._clock = clock_here()
+        self._timer = _Timer() if on_asyncio() else _ScopeTimer()
+        self.state = outlet.state
+        self.scope = anyio.CancelScope()
+        self.wake = self._timer.set
+
+    async def run(self, on_interruption: Callable[[], object] = lambda: None) -> None:
+        """Send until everything is delivered or given up.
+
+        Args:
+            on_interruption: Called as soon as the sending is cancelled.
+
+        Raises:
+            BaseException: What interrupted it, once what was said was delivered or the grace period was over.
+        """
+        try:
+            with self.scope:
+                await self._send()
+            if self.scope.cancelled_caught:
+                self.state.fail_remaining(grace_is_over(self._relay.settings.grace))
+        except BaseException as error:
+            on_interruption()
+            await self._finish_in_grace(error)
+            raise
 
     async def _send(self) -> None:
-        desk = self._desk
-        while not desk.done:
-            batch = desk.take(self._clock())
-            if batch is None:
-                await self._bell.wait(desk.due)
+        state = self.state
+        while not state.finished:
+            wanted = state.next(self._clock())
+            if wanted is None:
+                await self._timer.wait(state.due)
+            elif isinstance(wanted, TurnRequest):
+                await self._ask_for_turn(wanted)
             else:
-                await self._deliver(batch)
+                await self._deliver(wanted)
 
-    async def _deliver(self, batch: Batch) -> None:
+    async def _ask_for_turn(self, wanted: TurnRequest) -> None:
+        at = wanted.turn.request(self._clock(), final=wanted.final)
+        if inspect.isawaitable(at):
+            at = await at
+        self.state.turn_answered(at, self._clock())
+
+    async def _deliver(self, push: Push) -> None:
         try:
-            receipt = self._sink(batch)
+            receipt = self._send_once(push.content, push.batch)
             if inspect.isawaitable(receipt):
                 receipt = await receipt
         except Exception as error:  # noqa: BLE001 - whatever a sink raises is accounted for
-            event: object = self._desk.failed(batch, error, self._clock())
+            event: object = self.state.failed(push, error, self._clock())
         except BaseException:
-            self._desk.failed(batch, lost_in_hand(), self._clock())
+            self.state.failed(push, interrupted(), self._clock())
             raise
         else:
-            event = self._desk.delivered(batch, receipt, self._clock())
-        if self._room is not None:
-            self._room.set()
+            event = self.state.succeeded(push, receipt)
+        self._relay.note_room()
         if event is not None:
-            emit(self._on_event, event)
+            emit(self._relay.settings.on_event, event)
 
-    async def _interrupt(self, error: BaseException) -> None:
+    async def _finish_in_grace(self, error: BaseException) -> None:
         """Deliver what was said before the cancellation, for as long as the grace period lasts."""
-        in_hand = self._desk._in_hand
-        if in_hand is not None:
+        state = self.state
+        if state.in_flight is not None:
             # Ctrl-C hit just before the sink was called, or just after; the same bytes again do no harm.
-            self._desk.failed(in_hand, lost_in_hand(), self._clock())
-        self._desk.end("cancelled", self._clock(), finish_reason=type(error).__name__, error=error)
+            state.failed(state.in_flight, interrupted(), self._clock())
+        state.catch_up(self._relay.completion().text, self._clock())
+        state.end(End("cancelled", self._clock(), type(error).__name__, error))
         try:
-            with anyio.CancelScope(deadline=self._clock() + self._grace, shield=True):
+            with anyio.CancelScope(deadline=self._clock() + self._relay.settings.grace, shield=True):
                 await self._send()
         except BaseException as again:  # noqa: BLE001 - the first cancellation is the one that is raised
-            self._desk.abandon(again)
+            state.fail_remaining(again)
         else:
-            self._desk.abandon(self._grace_is_over())
-
-    def _grace_is_over(self) -> _errors.DeadlineExceeded:
-        return _errors.DeadlineExceeded("the grace period was over", seconds=self._grace)
+            state.fail_remaining(grace_is_over(self._relay.settings.grace))
 
 
-class _Bell:
-    """Wakes the sender when the desk is due, on asyncio, where a cancel scope for each wait would cost much more."""
+class _Timer:
+    """Wakes a sender when it is due, on asyncio, where a cancel scope for each wait would cost much more."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -183,11 +242,11 @@ class _Bell:
         if self._waiter is None or due is None:
             return
         if due <= self._loop.time():
-            self._ring()
+            self._wake()
         else:
-            self._timer = self._loop.call_at(due, self._ring)
+            self._timer = self._loop.call_at(due, self._wake)
 
-    def _ring(self) -> None:
+    def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
@@ -197,20 +256,20 @@ class _Bell:
             self._timer = None
 
 
-class _ScopeBell:
-    """The same elsewhere."""
+class _ScopeTimer:
+    """The same on other event loops."""
 
     def __init__(self) -> None:
         self._scope = anyio.CancelScope()
 
     async def wait(self, due: float | None) -> None:
-        """As above."""
+        """Wait as above."""
         with anyio.CancelScope() as self._scope:
             self.set(due)
             await anyio.sleep_forever()
 
     def set(self, due: float | None) -> None:
-        """As above."""
+        """Let the wait end as above."""
         self._scope.deadline = float("inf") if due is None else due
 
 
@@ -228,7 +287,7 @@ async def _closed_at_last(source: AsyncIterable[Any]) -> AsyncGenerator[AsyncIte
 async def _close(source: object) -> None:
     close: Any = getattr(source, "aclose", None)
     if callable(close):
-        # It was asked for what it had to say, and is asked for no more.
+        # All that was wanted of it has been read.
         with suppress(Exception):
             closing: Any = close()
             await closing

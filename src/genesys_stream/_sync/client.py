@@ -40,7 +40,7 @@ class Client(BaseClient[HttpSession]):
 
     def _make_parts(self) -> None:
         self.completions = Completions(self._session, self._settings)
-        self.push = PushClient(self._session, self._settings, self._ledger)
+        self.push = PushClient(self._session, self._settings, self._limits)
 
     def close(self) -> None:
         """Close the connections, unless the HTTP client is yours or another client's."""

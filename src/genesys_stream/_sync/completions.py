@@ -13,7 +13,7 @@ from .._completions import BaseCompletions, BaseCompletionStream
 from .._core.http.retry import RequestFlow
 from .._core.http.settings import Settings
 from .._core.reading.completions import Call
-from .._core.reading.stream import DRAIN_SECONDS, Reading, Want
+from .._core.reading.stream import DRAIN_SECONDS, Action, StreamState
 from .._core.reading.surrogates import SurrogateJoiner
 from .._http import network_error
 from .._values import Completion, CompletionChunk
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_READ = Want.READ  # faster than to look up the member at every read
+_READ = Action.READ  # faster than to look up the member at every read
 
 
 class CompletionStream(BaseCompletionStream[HttpSession]):
@@ -62,7 +62,7 @@ class CompletionStream(BaseCompletionStream[HttpSession]):
         try:
             ready = self._ready
             while not ready:
-                if self._reading is not None and self._reading.want is _READ and not self._closed:
+                if self._reading is not None and self._reading.next_action is _READ and not self._closed:
                     self._read(self._reading)
                 else:
                     self._pull()
@@ -173,27 +173,27 @@ class CompletionStream(BaseCompletionStream[HttpSession]):
     def _pull(self) -> None:
         """Take the next action that is not a plain read."""
         reading = self._begin()
-        if self._closed or reading.want is Want.NOTHING:
+        if self._closed or reading.next_action is Action.NOTHING:
             self._release()
             if reading.failure is not None and not self._closed:
                 raise reading.failure
             raise StopIteration
-        if reading.want is Want.OPEN:
+        if reading.next_action is Action.OPEN:
             self._release()
             self._open(reading)
-        elif reading.want is Want.DRAIN:
+        elif reading.next_action is Action.DRAIN:
             self._drain(reading)
         else:
             self._read(reading)
 
-    def _open(self, reading: Reading) -> None:
-        if reading.want is not Want.OPEN or self._closed:
+    def _open(self, reading: StreamState) -> None:
+        if reading.next_action is not Action.OPEN or self._closed:
             return
         if self._session.perform(self._opening(reading), self._left.wait):
             self._pieces = iter(self._response.stream)
             self._watch = Watch(self._response, reading)
 
-    def _read(self, reading: Reading) -> None:
+    def _read(self, reading: StreamState) -> None:
         try:
             piece = self._piece()
         except Exception as error:  # noqa: BLE001 - whatever the HTTP library raises becomes one of our exceptions
@@ -218,7 +218,7 @@ class CompletionStream(BaseCompletionStream[HttpSession]):
         finally:
             watch.since = None
 
-    def _drain(self, reading: Reading) -> None:
+    def _drain(self, reading: StreamState) -> None:
         """Read the rest of the body, briefly, so that the connection can be reused."""
         reading.ended(clock())
         until = clock() + DRAIN_SECONDS

@@ -1,17 +1,19 @@
-"""The relay, blocking: one thread reads the source, the caller's sends."""
+"""The relay, blocking: one thread reads the source, and one for each sink sends; the caller's is the first of these."""
 
 from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
 from .. import _errors
-from .._core.relaying.relay import Desk, Listener, finish_reason_of, lost_in_hand, state_after
+from .._core.relaying.delivery import End, Push
+from .._core.relaying.relay import SourceText, TurnRequest, end_of
 from .._hooks import emit
-from .._values import Batch, CompletionChunk, RelayReport
+from .._outlets import Outlet, RelaySettings, conclude, grace_is_over, interrupted
+from .._values import Completion, CompletionChunk, RelayReport
 from .completions import CompletionStream
 from .session import clock, leave_by
 
@@ -21,147 +23,211 @@ _LONGEST_WAIT = 0.5
 
 
 class Relay:
-    """One relay under way.
+    """One relay under way, to any number of sinks.
 
     Args:
         source: What is said.
-        sink: Takes the batches.
-        desk: Keeps account.
-        grace: For how many seconds what was said is still delivered after an interruption.
-        on_event: Told of every delivery and loss, and of the report.
+        outlets: The sinks, each with the state of the relay to it.
+        settings: How it ends.
     """
 
     def __init__(
         self,
         source: Iterable[CompletionChunk] | Iterable[str],
-        sink: Callable[[Batch], object],
-        desk: Desk,
-        *,
-        grace: float,
-        on_event: Callable[[object], None] | None,
+        outlets: Sequence[Outlet],
+        settings: RelaySettings,
     ) -> None:
         self._source = source
-        self._sink = sink
-        self._desk = desk
-        self._grace = grace
-        self._on_event = on_event
-        self._listener = Listener()
-        self._bell = threading.Condition()
-        self._taken: Batch | None = None
+        self._outlets = outlets
+        self._settings = settings
+        self._other = SourceText()
+        self._said: Completion | None = None  # when the relay was interrupted
+        self._lock = threading.Condition()
+        self._senders = [_Sender(outlet, self._lock, settings) for outlet in outlets]
 
-    def run(self) -> RelayReport:
+    def run(self) -> tuple[RelayReport, ...]:
         """Relay to the end.
 
         Returns:
-            The report.
+            The reports, one for each sink.
 
         Raises:
-            BaseException: What ended the source, after what was said is delivered; the report is on it.
+            BaseException: What ended the source, after what was said is delivered; the reports are on it.
         """
-        reader = threading.Thread(target=self._read, name="genesys-stream relay", daemon=True)
+        threads = [
+            threading.Thread(target=target, name="genesys-stream relay", daemon=True)
+            for target in [self._read, *(sender.run for sender in self._senders[1:])]
+        ]
         interruption: BaseException | None = None
         try:
-            reader.start()
-            self._send(None)
-            reader.join()
+            for thread in threads:
+                thread.start()
+            self._senders[0].send()
+            for thread in threads:
+                thread.join()
         except BaseException as error:  # noqa: BLE001 - it is raised below
             interruption = error
-            self._interrupt(error)
+            self._interrupt(error, threads[1:])
             self._unlock()
-        report = self._desk.report(self._listener.completion)
-        emit(self._on_event, report)
-        failure = interruption or report.error
-        if failure is not None:
-            _errors.attach_report(failure, report)
-            raise failure
-        return report
+        return conclude(self._outlets, self._completion(), interruption, self._settings)
+
+    def _completion(self) -> Completion:
+        if self._said is not None:
+            return self._said
+        source = self._source
+        return source.completion if isinstance(source, CompletionStream) else self._other.completion
 
     def _read(self) -> None:
+        own = self._source if isinstance(self._source, CompletionStream) else None
+        accumulate, lock, senders = self._other.accumulate, self._lock, self._senders
         error: BaseException | None = None
         try:
             with _closed_at_last(self._source) as items:
                 for item in items:
-                    with self._bell:
-                        if self._desk.closing:
+                    with lock:
+                        if senders[0].state.ended:
                             return
-                        if self._desk.arrive(self._listener.hear(item), clock()):
-                            self._bell.notify_all()
-                        while self._desk.full and not self._desk.closing:
-                            self._bell.wait()
-            if isinstance(self._source, CompletionStream):
-                self._source.result()  # one that somebody has closed ends as quietly as one that is whole
+                        text = accumulate(item) if own is None else item.text
+                        if not text:
+                            continue
+                        now, full, wake = clock(), True, False
+                        for sender in senders:
+                            wake = sender.state.feed(text, now) or wake
+                            full = full and sender.state.full
+                        if wake:
+                            lock.notify_all()
+                        while full:
+                            lock.wait()
+                            full = all(sender.state.full and not sender.state.ended for sender in senders)
+            if own is not None:
+                own.result()  # one that somebody has closed ends as quietly as one that is whole
         except BaseException as caught:  # noqa: BLE001 - it is raised where `relay` was called
+            text = ""  # a report that shows the locals of every frame shows nothing that was said
             error = caught
-        with self._bell:
-            finish_reason = finish_reason_of(self._listener, error)
-            self._desk.end(state_after(error), clock(), finish_reason=finish_reason, error=error)
-            self._bell.notify_all()
+        with lock:
+            end = end_of(error, self._completion().finish_reason, clock())
+            for sender in senders:
+                sender.state.end(end)
+            lock.notify_all()
 
-    def _send(self, until: float | None) -> None:
-        desk = self._desk
-        while not desk.done:
-            with self._bell:
-                now = clock()
-                if until is not None and now >= until:
-                    desk.abandon(_errors.DeadlineExceeded("the grace period was over", seconds=self._grace))
-                    return
-                # Kept here until it is in the sink's hands, so that an interruption between the two loses nothing.
-                self._taken = self._taken or desk.take(now)
-                if self._taken is None:
-                    self._wait(now, until)
-                    continue
-            self._deliver(self._taken)
-
-    def _wait(self, now: float, until: float | None) -> None:
-        ends = [at for at in (self._desk.due, until) if at is not None]
-        told = threading.current_thread() is threading.main_thread()
-        longest = _LONGEST_WAIT if told else threading.TIMEOUT_MAX
-        self._bell.wait(min(max(0.0, min(ends, default=float("inf")) - now), longest))
-
-    def _deliver(self, batch: Batch) -> None:
-        try:
-            self._taken = None
-            receipt = _not_awaitable(self._sink(batch))
-        except Exception as error:  # noqa: BLE001 - whatever a sink raises is accounted for
-            with self._bell:
-                event: object = self._desk.failed(batch, error, clock())
-                self._bell.notify_all()
-        except BaseException:
-            with self._bell:
-                self._desk.failed(batch, lost_in_hand(), clock())
-            raise
-        else:
-            with self._bell:
-                event = self._desk.delivered(batch, receipt, clock())
-                self._bell.notify_all()
-        if event is not None:
-            emit(self._on_event, event)
-
-    def _interrupt(self, error: BaseException) -> None:
+    def _interrupt(self, error: BaseException, others: Sequence[threading.Thread]) -> None:
         """Deliver what was said before the interruption, for as long as the grace period lasts."""
         try:
             self._unlock()
-            # What the desk has given away may have been sent, or not; the same bytes again do no harm.
-            self._taken = self._desk._in_hand
-            with self._bell:
-                self._desk.end("cancelled", clock(), finish_reason=type(error).__name__, error=error)
-                self._bell.notify_all()
+            until = clock() + self._settings.grace
+            with self._lock:
+                self._senders[0].resume()
+                self._said = self._completion()
+                end = End("cancelled", clock(), type(error).__name__, error)
+                for sender in self._senders:
+                    sender.until = until
+                    sender.state.catch_up(self._said.text, end.at)
+                    sender.state.end(end)
+                self._lock.notify_all()
             # A stream's read ends with this; a generator that is running ends with its next item.
             _close(self._source)
-            until = clock() + self._grace
-            leaving = leave_by.set(until)
-            try:
-                self._send(until)
-            finally:
-                leave_by.reset(leaving)
+            self._senders[0].send()
+            for thread in others:
+                thread.join(max(0.0, until - clock()) + _LONGEST_WAIT)
         except BaseException as again:  # noqa: BLE001 - the first interruption is the one that is raised
-            self._desk.abandon(again)
+            for sender in self._senders:
+                sender.state.fail_remaining(again)
+        with self._lock:
+            for sender in self._senders:
+                sender.state.fail_remaining(grace_is_over(self._settings.grace))
 
     def _unlock(self) -> None:
         """Release the lock if an interruption hit just between its taking and the `with` that would release it."""
         with suppress(RuntimeError):
             while True:
-                self._bell.release()
+                self._lock.release()
+
+
+class _Sender:
+    """Sends the pushes of one sink.
+
+    Attributes:
+        state: The state of the relay to the sink.
+        until: The clock's time at which to send no more; None for no such time.
+    """
+
+    def __init__(self, outlet: Outlet, lock: threading.Condition, settings: RelaySettings) -> None:
+        self.state = outlet.state
+        self.until: float | None = None
+        self._send_once = outlet.send
+        self._lock = lock
+        self._settings = settings
+        self._taken: Push | None = None
+
+    def run(self) -> None:
+        """Send, in a thread of its own: what goes wrong is listed in the report."""
+        try:
+            self.send()
+        except BaseException as error:  # noqa: BLE001 - there is nobody here to raise it to
+            with self._lock:
+                self.state.fail_remaining(error)
+                self._lock.notify_all()
+
+    def send(self) -> None:
+        """Send until everything is delivered or given up, or the time is over."""
+        state, lock = self.state, self._lock
+        leaving = leave_by.set(self.until)
+        try:
+            while not state.finished:
+                with lock:
+                    now = clock()
+                    if self.until is not None and now >= self.until:
+                        state.fail_remaining(grace_is_over(self._settings.grace))
+                        return
+                    wanted: Push | TurnRequest | None = self._taken or state.next(now)
+                    if wanted is None:
+                        self._wait(now)
+                        continue
+                    if not isinstance(wanted, TurnRequest):
+                        # Kept here until it is in the sink's hands, so that an interruption between loses nothing.
+                        self._taken = wanted
+                if isinstance(wanted, TurnRequest):
+                    self._ask_for_turn(wanted)
+                else:
+                    self._deliver(wanted)
+        finally:
+            leave_by.reset(leaving)
+
+    def _wait(self, now: float) -> None:
+        ends = [at for at in (self.state.due, self.until) if at is not None]
+        main = threading.current_thread() is threading.main_thread()
+        longest = _LONGEST_WAIT if main else threading.TIMEOUT_MAX
+        self._lock.wait(min(max(0.0, min(ends, default=float("inf")) - now), longest))
+
+    def _ask_for_turn(self, wanted: TurnRequest) -> None:
+        at: Any = _not_awaitable("limiter", wanted.turn.request(clock(), final=wanted.final))
+        with self._lock:
+            self.state.turn_answered(at, clock())
+
+    def _deliver(self, push: Push) -> None:
+        state, lock = self.state, self._lock
+        try:
+            self._taken = None
+            receipt = _not_awaitable("sink", self._send_once(push.content, push.batch))
+        except Exception as error:  # noqa: BLE001 - whatever a sink raises is accounted for
+            with lock:
+                event: object = None if state.finished else state.failed(push, error, clock())
+                lock.notify_all()
+        except BaseException:
+            with lock:
+                if not state.finished:
+                    state.failed(push, interrupted(), clock())
+            raise
+        else:
+            with lock:
+                event = None if state.finished else state.succeeded(push, receipt)
+                lock.notify_all()
+        if event is not None:
+            emit(self._settings.on_event, event)
+
+    def resume(self) -> None:
+        """Go on with a push that was handed out when an interruption came: the same bytes again do no harm."""
+        self._taken = self.state.in_flight
 
 
 @contextmanager
@@ -182,12 +248,12 @@ def _close(source: object) -> None:
             close()
 
 
-def _not_awaitable(receipt: object) -> object:
-    """Refuse the answer of a sink that has not delivered anything yet, and that nobody here can await."""
-    if inspect.isawaitable(receipt):
-        if inspect.iscoroutine(receipt):
-            receipt.close()
+def _not_awaitable(argument: str, answer: object) -> object:
+    """Return an answer; refuse one that is still to be awaited, which nobody can do here."""
+    if inspect.isawaitable(answer):
+        if inspect.iscoroutine(answer):
+            answer.close()
         raise _errors.InvalidArgument(
-            "sink", "must not be async where the source is not; hand both over async, or neither"
+            argument, "must not be async where the source is not; hand both over async, or neither"
         )
-    return receipt
+    return answer

@@ -18,7 +18,7 @@ import sys
 import threading
 from typing import Any
 
-from .._core.reading.stream import LATE_SECONDS, Reading
+from .._core.reading.stream import LATE_SECONDS, StreamState
 from .session import clock
 
 _NEVER = float("inf")
@@ -37,7 +37,7 @@ class Watch:
         flows: Whether the stream flowed when that was scheduled.
     """
 
-    def __init__(self, response: Any, reading: Reading) -> None:
+    def __init__(self, response: Any, reading: StreamState) -> None:
         self.since: float | None = None
         self.until: float | None = None
         self.scheduled = _NEVER

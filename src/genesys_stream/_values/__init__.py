@@ -1,4 +1,4 @@
-"""The nouns that travel between the rooms: frozen, and never changed on the way."""
+"""The library's value types, all frozen."""
 
 from ._artifacts import Artifact
 from ._completions import (

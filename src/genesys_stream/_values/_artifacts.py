@@ -1,4 +1,4 @@
-"""A JSON value that was found in what a model says."""
+"""A JSON value found in the text of a stream."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from attrs import field, frozen
 
 from .. import _errors
+from ._checks import check_readable
 from ._completions import _size, parse
 
 T = TypeVar("T")
@@ -14,7 +15,7 @@ T = TypeVar("T")
 
 @frozen
 class Artifact:
-    """A JSON value as it was said, found by its brackets and quotes; whether it is JSON shows when it is parsed.
+    """A JSON value as the model wrote it, found by its brackets and quotes; `value` and `parse` check it.
 
     Attributes:
         text: The JSON text, without what stands around it.
@@ -48,15 +49,17 @@ class Artifact:
         """Read the text into a class of the caller's own.
 
         Args:
-            into: An attrs class, or anything else that cattrs can structure.
+            into: What `Completion.parse` takes.
 
         Returns:
             The value.
 
         Raises:
-            ParseError: The text is not JSON or incomplete, or a field is missing or of another kind; `fields` names
+            ParseError: The text is not JSON or incomplete, or a field is missing or of another type; `fields` names
                 each, and `text` has the text.
+            InvalidArgument: `into` is not a class that JSON can be read into.
         """
+        check_readable("into", into)
         value: T = self._read(into)
         return value
 

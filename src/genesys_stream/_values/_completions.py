@@ -1,12 +1,14 @@
-"""What a model says: events, chunks and whole completions.
+"""Events, chunks and whole completions.
 
-Field names are the service's own.
+Field names are those of OpenAI's format.
 Text is left out of every repr, because reprs end up in logs.
 """
 
 from __future__ import annotations
 
+import builtins
 import json
+import re
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, TypeGuard, TypeVar
@@ -14,56 +16,71 @@ from typing import Any, TypeGuard, TypeVar
 from attrs import Factory, field, frozen
 
 from .. import _errors, _wire
+from ._checks import check_readable
 
 T = TypeVar("T")
+
+# A line that opens or closes a block of code; no string in JSON can hold one, because it has a line end before it.
+_FENCE = re.compile(r"^[ \t]*(?:```|~~~)[^\n`]*$", re.MULTILINE)
 
 
 def _size(text: str | None) -> str:
     return repr(text) if text is None else f"<{len(text)} characters>"
 
 
-def _text_of(content: object) -> str | None:
-    """Read content that is text, or a list of parts of which some are text."""
+def text_of(content: object) -> str:
+    """Return the text of content that is a string, or a list of parts of which some have text.
+
+    Raises:
+        TypeError: It is neither.
+    """
     if isinstance(content, str):
         return content
     if isinstance(content, list):
         parts = [part.get("text") if isinstance(part, Mapping) else part for part in content]
         return "".join(part for part in parts if isinstance(part, str))
-    msg = f"expected text or a list of parts, got {_wire.kind(content)}"
+    msg = f"expected text or a list of parts, got {_wire.json_type(content)}"
     raise TypeError(msg)
 
 
 def _text(**kwargs: Any) -> Any:
-    return field(default=None, repr=_size, metadata={_wire.READ: _text_of}, **kwargs)
+    return field(default=None, repr=_size, metadata={_wire.READ: text_of}, **kwargs)
 
 
-def share_of(choice: Any) -> Any:
-    """Read a choice that has a whole message, as some gateways send one in a single event, as one with a delta.
+def normalise_choice(choice: Any) -> Any:
+    """Return a choice of a chunk in the form with a delta.
 
-    In a whole message the place is the index of a tool call; gateways have been seen to give all of them the same one.
-    Beside a delta a message is what was said so far, once more.
+    Some gateways send a whole message in place of the delta, where a tool call's place in the list is its index, since
+    some give all of them the same one. The legacy format of /v1/completions has a text.
+    Beside a delta a message repeats what was said so far, and is not read.
     """
     if not isinstance(choice, Mapping) or choice.get("delta") is not None:
         return choice
     message = choice.get("message")
     if not isinstance(message, Mapping):
-        return choice
+        if not isinstance(choice.get("text"), str):
+            return choice
+        rest = {name: value for name, value in choice.items() if name != "text"}
+        return {**rest, "delta": {"content": choice["text"]}}
     rest = {name: value for name, value in choice.items() if name != "message"}
     return {**rest, "delta": with_numbered_calls(message)}
 
 
 def with_numbered_calls(message: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Give each tool call of a whole message its place as its index, which only a stream has a need for."""
+    """Add what only streams need to the tool calls of a whole message: the index; and the type where it is missing."""
     calls = message.get("tool_calls")
     if not isinstance(calls, list):
         return message
-    numbered = [{**call, "index": i} if isinstance(call, Mapping) else call for i, call in enumerate(calls)]
+    numbered = [
+        {**call, "index": index, "type": call.get("type") or "function"} if isinstance(call, Mapping) else call
+        for index, call in enumerate(calls)
+    ]
     return {**message, "tool_calls": numbered}
 
 
 def _check_object(_: object, attribute: Any, value: object) -> None:
     if type(value) is not dict and not isinstance(value, Mapping):
-        raise _errors.InvalidArgument(attribute.name, f"must be a JSON object, not {_wire.kind(value)}")
+        raise _errors.InvalidArgument(attribute.name, f"must be a mapping, not {_wire.type_name(value)}")
 
 
 def _extra() -> Any:
@@ -71,8 +88,8 @@ def _extra() -> Any:
 
 
 def _describing(default: Any) -> Any:
-    """A field that only describes, for whose sake nothing that was said is refused."""
-    return field(default=default, metadata={_wire.DESCRIBES: True})
+    """Define a field of metadata, whose type must not make a completion unreadable."""
+    return field(default=default, metadata={_wire.LENIENT: True})
 
 
 @frozen
@@ -125,21 +142,47 @@ class FunctionCall:
 
 @frozen
 class ToolCall:
-    """A call that the model asks for; in a delta, a fragment of it, found by its index.
+    """A call that the model asks for; in a delta, a fragment of it.
 
     Attributes:
-        index: Its number in the message, from 0; it is not sent, since strict services take it in streams alone.
-        id: What the message that answers it has to name.
-        type: Its kind, as a rule "function".
+        index: Its number in the message, from 0; it is not sent, because only streams have it.
+        id: What the message with the result has to name as its `tool_call_id`.
+        type: "function", or another type of the service's; in a fragment as it came.
         function: What is to be called.
         extra: The fields that have no name here, as they came.
     """
 
-    index: int = field(default=0, metadata={_wire.RECEIVED: True})
+    index: int = field(default=0, metadata={_wire.RECEIVE_ONLY: True})
     id: str | None = None
     type: str | None = None
     function: FunctionCall = Factory(FunctionCall)
     extra: dict[str, Any] = _extra()
+
+    @property
+    def name(self) -> str:
+        """The function's name; "" where there is none."""
+        return self.function.name or ""
+
+    def parse(self, cls: builtins.type[T]) -> T:
+        """Read the arguments, which must be JSON, into a class of the caller's own.
+
+        Args:
+            cls: What `Completion.parse` takes; `dict` gives them as they are.
+
+        Returns:
+            The value; arguments that are empty count as an object without fields.
+
+        Raises:
+            ParseError: The arguments are not JSON, which they are not before the call is finished; or a field is
+                missing or of another type; `fields` names each, and `text` has the arguments.
+            InvalidArgument: `cls` is not a class that JSON can be read into.
+        """
+        arguments = self.function.arguments or "{}"
+        try:
+            return parse(arguments, cls)
+        except _errors.ParseError as error:
+            msg = f"the arguments of {self.name or 'a tool call'} do not parse: {error}"
+            raise _errors.ParseError(msg, fields=error.fields, text=arguments) from None
 
 
 @frozen
@@ -190,7 +233,7 @@ class Usage:
         prompt_tokens: Those of the messages.
         completion_tokens: Those of the answer.
         total_tokens: Both.
-        extra: The fields that have no name here, and those of another kind than the service says, as they came.
+        extra: The fields that have no name here, and metadata of another type than documented, as they came.
     """
 
     prompt_tokens: int = _describing(0)
@@ -207,11 +250,11 @@ DESCRIBING: dict[str, type[str | int]] = {
     "service_tier": str,
     "system_fingerprint": str,
 }
-"""What describes a chunk, and of which kind it is."""
+"""The metadata of a chunk, and its types."""
 
 
 def is_of(value: object, cls: type[T]) -> TypeGuard[T]:
-    """Whether a JSON value is of a kind; a boolean is no number."""
+    """Whether a JSON value has a type; a boolean is no number."""
     return isinstance(value, cls) and not isinstance(value, bool)
 
 
@@ -246,8 +289,8 @@ class CompletionChunk:
             for choice in self.raw["choices"]:
                 if not choice.get("index"):
                     delta = choice.get("delta")
-                    content = (share_of(choice)["delta"] if delta is None else delta)["content"]
-                    return content if isinstance(content, str) else _text_of(content) or ""
+                    content = (normalise_choice(choice)["delta"] if delta is None else delta)["content"]
+                    return content if isinstance(content, str) else text_of(content) or ""
         except (KeyError, TypeError, AttributeError):
             pass
         return ""
@@ -259,19 +302,19 @@ class CompletionChunk:
         Raises:
             MalformedEvent: The object does not have the shape of a chunk.
         """
-        if self._shares is None:
+        if self._choices_json is None:
             return ()
         try:
-            return _wire.structure(self._shares, tuple[ChunkChoice, ...])
-        except _wire.NotTheShape as error:
+            return _wire.structure(self._choices_json, tuple[ChunkChoice, ...])
+        except _wire.StructureError as error:
             msg = f"a chunk's choices are not what they should be: {error}"
             raise _errors.MalformedEvent(msg, data=self._as_text()) from None
 
     @cached_property
-    def _shares(self) -> Any:
-        """The choices as JSON, each with its delta."""
+    def _choices_json(self) -> Any:
+        """The choices as JSON, each in the form with a delta."""
         choices = self.raw.get("choices")
-        return [share_of(choice) for choice in choices] if isinstance(choices, list) else choices
+        return [normalise_choice(choice) for choice in choices] if isinstance(choices, list) else choices
 
     @cached_property
     def usage(self) -> Usage | None:
@@ -287,26 +330,26 @@ class CompletionChunk:
     @property
     def id(self) -> str:
         """The completion's id."""
-        return self._told("id", str) or ""
+        return self._field("id", str) or ""
 
     @property
     def object(self) -> str:
         """The object's type, "chat.completion.chunk"."""
-        return self._told("object", str) or ""
+        return self._field("object", str) or ""
 
     @property
     def created(self) -> int | None:
         """When the completion was made, in seconds since 1970."""
-        return self._told("created", int)
+        return self._field("created", int)
 
     @property
     def model(self) -> str:
         """The model that speaks."""
-        return self._told("model", str) or ""
+        return self._field("model", str) or ""
 
     @property
     def extra(self) -> dict[str, Any]:
-        """Every field without a property of its own, or of another kind than the service says, as it came."""
+        """Every field without a property of its own, and metadata of another type than documented, as it came."""
         return {name: value for name, value in self.raw.items() if self._is_extra(name, value)}
 
     def _is_extra(self, name: str, value: Any) -> bool:
@@ -315,7 +358,7 @@ class CompletionChunk:
         cls = DESCRIBING.get(name)
         return name != "choices" if cls is None else value is not None and not is_of(value, cls)
 
-    def _told(self, name: str, cls: type[T]) -> T | None:
+    def _field(self, name: str, cls: type[T]) -> T | None:
         value = self.raw.get(name)
         return value if is_of(value, cls) else None
 
@@ -382,7 +425,7 @@ class Completion:
         usage: The tokens that it cost, where the service tells.
         service_tier: How it was served, where the service tells.
         system_fingerprint: What it was made with, where the service tells.
-        extra: The fields that have no name here, and those of another kind than the service says, as they came.
+        extra: The fields that have no name here, and metadata of another type than documented, as they came.
     """
 
     id: str = _describing("")
@@ -405,25 +448,34 @@ class Completion:
         """Why the first choice (index 0) ended; None while it goes on."""
         return next((choice.finish_reason for choice in self.choices if choice.index == 0), None)
 
+    @property
+    def tool_calls(self) -> tuple[ToolCall, ...]:
+        """The calls that the first choice (index 0) asks for; they are finished once the completion is."""
+        return next((choice.message.tool_calls or () for choice in self.choices if choice.index == 0), ())
+
     def parse(self, cls: type[T]) -> T:
         """Read the text, which must be JSON, into a class of the caller's own.
 
+        A text that holds one block of code between Markdown's fences is read from there, if it is not JSON itself.
+
         Args:
-            cls: An attrs class, or anything else that cattrs can structure.
+            cls: An attrs class, a dataclass, a pydantic model, or anything else that cattrs can structure.
 
         Returns:
             The value.
 
         Raises:
-            ParseError: The text is not JSON, or a field is missing or of another kind; `fields` names each.
+            ParseError: The text is not JSON, or a field is missing or of another type; `fields` names each.
+            InvalidArgument: `cls` is not a class that JSON can be read into.
         """
         return parse(self.text, cls)
 
 
 def parse(text: str, cls: type[T]) -> T:
     """Read JSON text into `cls`; see `Completion.parse`."""
+    check_readable("cls", cls)
     try:
-        value = json.loads(text)
+        value = _loads(text)
     except (ValueError, RecursionError) as error:
         where = (
             f"{error.msg} at character {error.pos}" if isinstance(error, json.JSONDecodeError) else type(error).__name__
@@ -432,6 +484,18 @@ def parse(text: str, cls: type[T]) -> T:
         raise _errors.ParseError(msg, text=text) from None
     try:
         return _wire.structure(value, cls)
-    except _wire.NotTheShape as error:
+    except _wire.StructureError as error:
         msg = f"the text is not a {getattr(cls, '__name__', cls)}: {error}"
         raise _errors.ParseError(msg, fields=tuple(error.problems), text=text) from None
+
+
+def _loads(text: str) -> Any:
+    """Parse JSON, or the JSON in the text's only block of code."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        fences = list(_FENCE.finditer(text))
+        if len(fences) != 2:
+            raise
+        opening, closing = fences
+        return json.loads(text[opening.end() : closing.start()])

@@ -1,4 +1,4 @@
-"""What a caller sets, and what a stream measured."""
+"""Timeouts, and what is measured of a stream or a request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ._checks import check_seconds
 
 @frozen(kw_only=True)
 class Timeouts:
-    """The clocks of a call, in seconds; None stops a clock from running.
+    """The timeouts of a call, in seconds; None switches one off.
 
     Attributes:
         connect: For a connection to be made.
@@ -19,12 +19,12 @@ class Timeouts:
         first_token: From the call to the first non-empty delta of a stream, retries included.
         token_idle: Between one delta and the next; heartbeats do not count.
         transport_idle: Between one byte and the next; heartbeats count.
-        answer: For a whole completion, which is said before it is sent, to begin to arrive.
+        answer: For a whole completion, which is generated before it is sent, to begin to arrive.
         push: For the answer to a push.
         total: For the whole call.
 
     Raises:
-        InvalidArgument: A clock is set to something else than None or a number of seconds from 0.
+        InvalidArgument: A timeout is neither None nor a number of seconds from 0.
     """
 
     connect: float | None = 5.0
@@ -71,7 +71,7 @@ class Exchange:
         method: The HTTP method.
         url: The URL.
         status: The HTTP status; None when there was no answer.
-        error: What took the answer's place.
+        error: Why there was no answer.
         seconds: How long it took, to the headers of a stream or to the end of another body.
         correlation_id: The correlation header, which Genesys Cloud support asks for.
     """

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from attrs import field, frozen
 
-from .. import _errors
 from ._artifacts import Artifact
 from ._completions import Completion, _size
 
@@ -15,11 +15,10 @@ from ._completions import Completion, _size
 class Batch:
     """A piece of text on its way to a sink.
 
-    A coalescer fills the first six fields; `relay` numbers what it sends and fills the others.
+    `relay` numbers what it sends; the batches of a `Batcher` have the first five fields alone.
 
     Attributes:
         text: The text.
-        reason: Why it is sent now: size, time, boundary, first, idle, budget, artifact, final or error.
         first_at: When its first character arrived, in the clock's seconds.
         last_at: When its last character arrived.
         deltas: How many deltas it holds.
@@ -36,7 +35,6 @@ class Batch:
     """
 
     text: str = field(repr=_size)
-    reason: str = "size"
     first_at: float = 0.0
     last_at: float = 0.0
     deltas: int = 1
@@ -163,5 +161,6 @@ class RelayReport:
         """
         if self.undelivered:
             error = self.undelivered[0].error
-            _errors.attach_report(error, self)
+            with suppress(AttributeError, TypeError):  # an exception of another library may have no room for it
+                error.report = self  # type: ignore[attr-defined]  # ours declare it
             raise error

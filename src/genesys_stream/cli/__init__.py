@@ -1,17 +1,18 @@
-"""The command `genesys-stream`: relay, stream, push, token and sandbox, for a terminal and for scripts.
+"""The command `genesys-stream`, for terminals and for scripts.
 
 It needs the extra: `pip install "genesys-stream[cli]"`.
 
-Exit codes, of which the first that applies is given:
+Exit codes; where several apply, the first of this list:
 
-    130  interrupted (Ctrl-C); what was said is delivered first
+    130  interrupted (Ctrl-C); the text before that is delivered
     143  terminated (SIGTERM); likewise
-    2    a mistake in the command line or in the configuration
-    4    the credentials were refused (401, 403) before anything was said
-    5    the service or the network could not be reached, or was too busy, before anything was said
-    1    the stream failed or broke; what was said is delivered first
-    3    text could not be delivered, whatever refused it
-    0    all is said and delivered
+    141  the reader of stdout left (| head); likewise
+    2    an error in the command line or in the configuration
+    4    the credentials were refused (401, 403)
+    5    the service could not be reached, or is overloaded
+    1    the stream failed or broke; the text before that is delivered
+    3    text could not be delivered
+    0    everything was said and delivered
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        arguments: What follows the command's name; None for that of the process.
+        arguments: The arguments after the command's name; None for those of the process.
 
     Returns:
-        The exit code, where the command has not exited with it already.
+        The exit code, unless the command exits with it.
     """
     try:
         return _run(arguments)
@@ -52,10 +53,10 @@ def _run(arguments: Sequence[str] | None) -> int:
             raise
         print('genesys-stream: the command needs its extra: pip install "genesys-stream[cli]"', file=sys.stderr)
         return 2
-    if sys.stdout is None:  # it was closed before we began
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it is to stay open
+    if sys.stdout is None:  # closed before the command started
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - it stays open
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A terminal that cannot say a character is no reason to stop a relay.
+        # A character that the terminal's encoding lacks must not stop a relay.
         sys.stdout.reconfigure(errors="replace")
     app.main(args=None if arguments is None else list(arguments), prog_name="genesys-stream")
     return 0

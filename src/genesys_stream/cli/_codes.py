@@ -15,17 +15,19 @@ class ExitCode(IntEnum):
     REFUSED = 4
     UNREACHABLE = 5
     INTERRUPTED = 130
+    OUTPUT_CLOSED = 141
     TERMINATED = 143
 
 
 MEANINGS = {
-    ExitCode.DELIVERED: "all is said and delivered",
-    ExitCode.BROKEN: "the stream failed or broke; what was said is delivered first",
-    ExitCode.USAGE: "a mistake in the command line or in the configuration",
-    ExitCode.UNDELIVERED: "text could not be delivered, whatever refused it",
-    ExitCode.REFUSED: "the credentials were refused (401, 403) before anything was said",
-    ExitCode.UNREACHABLE: "the service or the network could not be reached, or was too busy, before anything was said",
-    ExitCode.INTERRUPTED: "interrupted (Ctrl-C); what was said is delivered first",
+    ExitCode.DELIVERED: "everything was said and delivered",
+    ExitCode.BROKEN: "the stream failed or broke; the text before that is delivered",
+    ExitCode.USAGE: "an error in the command line or in the configuration",
+    ExitCode.UNDELIVERED: "text could not be delivered",
+    ExitCode.REFUSED: "the credentials were refused (401, 403)",
+    ExitCode.UNREACHABLE: "the service could not be reached, or is overloaded",
+    ExitCode.INTERRUPTED: "interrupted (Ctrl-C); the text before that is delivered",
+    ExitCode.OUTPUT_CLOSED: "the reader of stdout left (| head); likewise",
     ExitCode.TERMINATED: "terminated (SIGTERM); likewise",
 }
 

@@ -1,37 +1,28 @@
-"""The view for machines: one JSON object per line, each with its `event`: text, push, lost, and at last report."""
+"""The view for programs: a JSON object per line, whose `event` is text, push, lost, and finally report or error."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from .._errors import GenesysStreamError, StatusError
 from .._values import Batch, Delivery, PushReceipt, Undelivered
 from ._output import write_json
-from ._view import Summary
+from ._view import Summary, View
 
 
-class JsonView:
-    """Writes JSON lines."""
+class JsonView(View):
+    """Prints JSON lines."""
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Leave nothing to clean up."""
-
-    def begin(self, address: str, targets: Sequence[str], *, sandbox: bool) -> None:
-        """Say nothing: a machine knows what it asked for."""
+    def failed(self, error: GenesysStreamError) -> None:
+        """Print an error event, the last one."""
+        write_json({"event": "error", "error": error_object(error)})
 
     def said(self, text: str) -> None:
-        """Write a text event."""
+        """Print a text event."""
         write_json({"event": "text", "text": text})
 
     def pushed(self, delivery: Delivery, latency: float) -> None:
-        """Write a push event."""
+        """Print a push event."""
         write_json(
             {
                 "event": "push",
@@ -44,12 +35,12 @@ class JsonView:
         )
 
     def lost(self, undelivered: Undelivered) -> None:
-        """Write a lost event."""
+        """Print a lost event."""
         batch, error = _batch(undelivered.batch), error_object(undelivered.error)
         write_json({"event": "lost", **batch, "ambiguous": undelivered.ambiguous, "error": error})
 
     def end(self, summary: Summary) -> None:
-        """Write the report event."""
+        """Print the report event, the last one."""
         report, phone = summary.report, summary.phone
         usage = report.completion.usage
         write_json(
@@ -85,7 +76,6 @@ def _batch(batch: Batch) -> dict[str, Any]:
         "offset": batch.offset,
         "bytes": len(batch.text.encode()),
         "text": batch.text,
-        "reason": batch.reason,
         "state": batch.state,
     }
 
@@ -95,7 +85,7 @@ def _receipt(receipt: object) -> dict[str, Any] | None:
 
 
 def receipt_object(receipt: PushReceipt) -> dict[str, Any]:
-    """A receipt for machines."""
+    """Return a receipt as a JSON object."""
     return {
         "id": receipt.id,
         "status": receipt.status,
@@ -107,7 +97,7 @@ def receipt_object(receipt: PushReceipt) -> dict[str, Any]:
 
 
 def error_object(error: BaseException) -> dict[str, Any]:
-    """An error for machines."""
+    """Return an error as a JSON object."""
     found: dict[str, Any] = {"type": type(error).__name__, "message": str(error)}
     if isinstance(error, GenesysStreamError):
         found["retry_after"] = error.retry_after

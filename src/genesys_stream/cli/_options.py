@@ -12,15 +12,15 @@ from typing import Any, TypeVar
 import click
 
 from .._core.http.settings import COMPLETIONS_PATH, PUSH_PATH
-from ._place import Place
+from ._service import ServiceOptions
 
 C = TypeVar("C", bound=Callable[..., Any])
 
-_PLACE_OPTIONS: dict[str, Callable[..., Any]] = {
+_SERVICE_OPTIONS: dict[str, Callable[..., Any]] = {
     "sandbox": click.option(
         "--sandbox",
         is_flag=True,
-        help="Talk to a fake Genesys Cloud that this command serves on the loopback; needs no account.",
+        help="Use a fake Genesys Cloud that this command runs on your machine; needs no account.",
     ),
     "token_interval": click.option(
         "--token-interval",
@@ -31,24 +31,24 @@ _PLACE_OPTIONS: dict[str, Callable[..., Any]] = {
         help="With --sandbox, the time between two tokens.",
     ),
     "region": click.option(
-        "--region", metavar="REGION", help='"eu-west-1", "mypurecloud.ie", ...; else GENESYSCLOUD_REGION.'
+        "--region", metavar="REGION", help='"eu-west-1", "mypurecloud.ie", ...  [default: GENESYSCLOUD_REGION]'
     ),
-    "base_url": click.option("--base-url", metavar="URL", help="The API's address, where it is not the region's."),
+    "base_url": click.option("--base-url", metavar="URL", help="The URL of the API, in place of the region's."),
     "login_url": click.option(
-        "--login-url", metavar="URL", help="The token endpoint's address without its path, likewise."
+        "--login-url", metavar="URL", help="The URL of the token endpoint without its path, in place of the region's."
     ),
     "completions_path": click.option(
         "--completions-path",
         metavar="PATH",
         default=COMPLETIONS_PATH,
         show_default=True,
-        help="Where completions are asked for.",
+        help="The path of completions.",
     ),
     "push_path": click.option(
-        "--push-path", metavar="PATH", default=PUSH_PATH, show_default=True, help="Where pushes are sent."
+        "--push-path", metavar="PATH", default=PUSH_PATH, show_default=True, help="The path of pushes."
     ),
     "allow_insecure_http": click.option(
-        "--allow-insecure-http", is_flag=True, help="Allow http addresses of other machines."
+        "--allow-insecure-http", is_flag=True, help="Allow http URLs of other machines."
     ),
 }
 
@@ -59,19 +59,19 @@ def _decorate(command: Callable[..., Any], decorators: Iterable[Callable[..., An
     return command
 
 
-def with_place(*without: str) -> Callable[[Callable[..., Any]], Any]:
-    """Give a command the options that say where Genesys Cloud is, as one `place`.
+def with_service(*without: str) -> Callable[[Callable[..., Any]], Any]:
+    """Give a command the options that say where Genesys Cloud is, as one argument `service`.
 
     Args:
-        *without: The fields of `Place` that this command has no use for.
+        *without: The fields of `ServiceOptions` that this command does not use.
     """
-    options = {name: option for name, option in _PLACE_OPTIONS.items() if name not in without}
+    options = {name: option for name, option in _SERVICE_OPTIONS.items() if name not in without}
 
     def decorate(command: Callable[..., Any]) -> Any:
         @functools.wraps(command)
         def call(**given: Any) -> Any:
-            place = Place(**{name: given.pop(name) for name in options})
-            return command(place=place, **given)
+            service = ServiceOptions(**{name: given.pop(name) for name in options})
+            return command(service=service, **given)
 
         return _decorate(call, options.values())
 
@@ -79,7 +79,7 @@ def with_place(*without: str) -> Callable[[Callable[..., Any]], Any]:
 
 
 def with_prompt(command: Callable[..., Any]) -> Any:
-    """Give a command a prompt from its argument, a file or stdin, and what else goes to the model."""
+    """Give a command the options of a completion; the prompt comes from its argument, a file or stdin."""
 
     @functools.wraps(command)
     def call(*, prompt: str | None, file: Path | None, model: str, system: str | None, **options: Any) -> Any:
@@ -103,14 +103,14 @@ def with_prompt(command: Callable[..., Any]) -> Any:
                 "--timeout",
                 type=click.FloatRange(min=0, min_open=True),
                 metavar="SECONDS",
-                help="How long the whole answer may take.",
+                help="Limit for the whole answer.",
             ),
         ),
     )
 
 
 def with_verbose(command: C) -> C:
-    """Give a command `-v`, because it is typed behind the subcommand as often as before it."""
+    """Give a command `-v`, which works before the subcommand as well."""
     return click.option(
         "-v", "--verbose", is_flag=True, expose_value=False, callback=_verbose, help="Log every request to stderr."
     )(command)
@@ -155,14 +155,15 @@ def _stdin(*, asked_for: bool) -> str:
 
 
 class _ToStderr(logging.Handler):
-    """Writes to what stderr is when it writes: the live view replaces it while it draws."""
+    """Writes to the stderr of the moment, which the live view replaces so that lines go above its panel."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        click.echo(self.format(record), err=True)
+        # Not click.echo, which looks for the binary stream underneath, and so goes past the replacement.
+        sys.stderr.write(self.format(record) + "\n")
 
 
 def log_to_stderr() -> None:
-    """Turn the library's logging on; it never holds text, tokens or secrets."""
+    """Print the log of the library on stderr; it never holds text, tokens or secrets."""
     logger = logging.getLogger("genesys_stream")
     for handler in [known for known in logger.handlers if isinstance(known, _ToStderr)]:
         logger.removeHandler(handler)

@@ -1,4 +1,4 @@
-"""Stdout, line by line, from any thread, and not the end of a relay when it leads nowhere any more."""
+"""Writes to stdout from any thread; a full disk ends no relay, a reader who leaves stops it."""
 
 from __future__ import annotations
 
@@ -13,40 +13,52 @@ import click
 
 from ._codes import ExitCode
 from ._failures import Failure
+from ._signals import OutputClosed
 
 _lock = threading.Lock()
+_closed = threading.Event()
 
 
 def write(text: str, *, needed: bool = False) -> None:
-    """Write to stdout at once.
+    """Write to stdout and flush it.
 
     Args:
         text: What to write.
-        needed: Whether the text is all that there is to do; to a relay, the phone matters more.
+        needed: Whether to raise where it cannot be written; a relay delivers its text first, see `check_output`.
 
     Raises:
-        BrokenPipeError: The reader went away, and was needed.
-        Failure: Stdout takes no more, a full disk's for one, and was needed.
+        OutputClosed: The reader of stdout has left, and `needed` is set.
+        Failure: Stdout cannot be written to, a full disk's for one, and `needed` is set.
     """
     with _lock:
         try:
             sys.stdout.write(text)
             sys.stdout.flush()
         except OSError as error:
-            left = isinstance(error, BrokenPipeError)
-            if left and needed:
-                raise
-            # From here on stdout leads nowhere, so that neither we nor the interpreter's exit stumble over it again.
+            # Stdout leads nowhere from here on, so that neither later writes nor the interpreter's exit fail again.
             with suppress(OSError):
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            if left:
+            if isinstance(error, BrokenPipeError):
+                _closed.set()
+                if needed:
+                    raise OutputClosed from error
                 return
-            failed = Failure(error, ExitCode.BROKEN, lead="stdout takes no more: ")
+            failed = Failure(error, ExitCode.BROKEN, lead="cannot write to stdout: ")
             if needed:
                 raise failed from error
             click.echo(f"genesys-stream: {failed.message}", err=True)
 
 
+def check_output() -> None:
+    """Raise if the reader of stdout has left.
+
+    Raises:
+        OutputClosed: It has.
+    """
+    if _closed.is_set():
+        raise OutputClosed
+
+
 def write_json(value: Any, *, needed: bool = False) -> None:
-    """Write one line of JSON: in ASCII, which every encoding of stdout can say."""
+    """Write one line of JSON, in ASCII, which every encoding of stdout has."""
     write(json.dumps(value, separators=(",", ":")) + "\n", needed=needed)

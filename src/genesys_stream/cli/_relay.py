@@ -1,100 +1,152 @@
-"""`genesys-stream relay`: a completion, relayed to phones while it is being said."""
+"""`genesys-stream relay`: relay a completion to phones while it is generated."""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import Any
 
 import click
+from attrs import frozen
 
 from .. import _relay as library
-from .._core.relaying.coalescers import TimeSize
-from .._core.relaying.relay import GIVE_UP_AFTER
+from .._core.reading.surrogates import SurrogateJoiner
 from .._errors import GenesysStreamError
-from .._values import Delivery, RelayReport, Timeouts, Undelivered
-from ._codes import EPILOG, ExitCode
+from .._sync.completions import CompletionStream
+from .._values import CompletionChunk, Delivery, RelayReport, Timeouts, Undelivered
+from ._coalescers import COALESCERS, make_coalescer
+from ._codes import ExitCode
 from ._failures import Failure, code_of
 from ._json import JsonView
 from ._lines import LinesView
-from ._modest import ModestSink
-from ._options import with_place, with_prompt, with_verbose
-from ._place import Connection, Place, connected, targets_of
-from ._strategies import Overheard, make_coalescer, strategies
+from ._options import with_prompt, with_service, with_verbose
+from ._output import check_output
+from ._service import Connection, ServiceOptions, check_setup, connect
+from ._signals import OutputClosed
 from ._view import Phone, Summary, View
 
-_USUAL = TimeSize()
 
-
-@click.command(epilog=EPILOG)
+@click.command()
 @with_prompt
-@click.option("--target", "targets", multiple=True, metavar="TOKEN", help="A device token; else MOBILE_DEVICE_TOKEN.")
-@click.option("--title", help="What each notification is headed.")
+@click.option(
+    "--target",
+    "targets",
+    multiple=True,
+    metavar="TOKEN",
+    help="A device token; repeatable.  [default: MOBILE_DEVICE_TOKEN]",
+)
+@click.option("--title", help="The title of each notification.")
 @click.option(
     "--coalescer",
     "strategy",
-    type=click.Choice(sorted(strategies())),
-    default="time-size",
-    show_default=True,
-    help="Decides when text is pushed.",
+    type=click.Choice(sorted(COALESCERS)),
+    help="Decides when text is pushed.  [default: the first text at once, then as often as the phone allows]",
 )
-@click.option("--window", type=float, metavar="SECONDS", help=f"Text waits this long.  [default: {_USUAL.window}]")
 @click.option(
-    "--max-bytes", type=int, metavar="BYTES", help=f"So much text is not kept waiting.  [default: {_USUAL.max_bytes}]"
+    "--window", type=float, metavar="SECONDS", help="Push text after this time.  Implies --coalescer time-size."
 )
-@click.option("--dry-run", is_flag=True, help="Stream and coalesce, but send no push.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object per line: text, push, lost, and at last report.")
-@with_place()
+@click.option(
+    "--max-bytes",
+    type=int,
+    metavar="BYTES",
+    help="Push text at this size.  Implies --coalescer time-size, where no other is given.",
+)
+@click.option("--dry-run", is_flag=True, help="Generate and coalesce, but send no push.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help="Print a JSON object per line: text, push, lost, and finally report or error.",
+)
+@with_service()
 @with_verbose
 def relay(
     *,
-    place: Place,
+    service: ServiceOptions,
     question: dict[str, Any],
     timeout: float | None,
     targets: tuple[str, ...],
     title: str | None,
-    strategy: str,
+    strategy: str | None,
     window: float | None,
     max_bytes: int | None,
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Relay the answer to PROMPT to phones while the model is still speaking.
+    """Relay the answer to PROMPT to phones while it is generated.
 
     Without PROMPT, or with "-", the prompt is read from stdin.
-    Ctrl-C stops the model; what it said until then is still delivered.
+    Ctrl-C stops the model; the text so far is still delivered.
     """
     coalescer = make_coalescer(strategy, window=window, max_bytes=max_bytes)
-    to = targets_of(targets, place)
-    captions: dict[str, Any] = {} if title is None else {"title": title}
-    with connected(place) as connection:
+    to = check_setup(targets, service)
+    titles: dict[str, Any] = {} if title is None else {"title": title}
+    # Who limits the whole answer does not expect to wait minutes more for a push service that is down.
+    limits: dict[str, Any] = {} if timeout is None else {"give_up_after": min(timeout, 300.0)}
+    with connect(service) as connection:
         stream = connection.client.completions.stream(**question, timeouts=Timeouts(total=timeout))
-        sink = ModestSink(connection.client.push.to(*to, **captions, dry_run=dry_run))
+        sink = connection.client.push.to(*to, **titles, dry_run=dry_run)
         with _view_for(as_json=as_json) as view:
-            view.begin(connection.address, to, sandbox=place.sandbox)
+            view.begin(connection.address, to, sandbox=service.sandbox)
+            shown = _ShownStream(stream, _first_chunk(stream, view), view.said)
             report, failure = _run(
                 lambda: library.relay(
-                    stream,
+                    shown,
                     sink,
-                    coalescer=Overheard(coalescer, view.said),
-                    # Told a total, nobody expects minutes more for a push service that is down.
-                    give_up_after=GIVE_UP_AFTER if timeout is None else min(timeout, GIVE_UP_AFTER),
+                    coalescer=coalescer,
                     on_event=lambda event: _show(view, event),
+                    **limits,
                 )
             )
         view.end(Summary(report, stream.timing.first_token, _phone(connection, dry_run=dry_run)))
     _finish(report, failure, stream.request_id)
 
 
+@frozen
+class _ShownStream:
+    """A stream whose text is shown as it is read; closing it closes the stream."""
+
+    stream: CompletionStream
+    first: list[CompletionChunk]
+    show: Callable[[str], None]
+
+    def __iter__(self) -> Iterator[CompletionChunk]:
+        joiner = SurrogateJoiner()
+        for chunk in chain(self.first, self.stream):
+            check_output()
+            if text := joiner.feed(chunk.text):
+                self.show(text)
+            yield chunk
+        if rest := joiner.close():
+            self.show(rest)
+        self.stream.result()  # raises where the stream was closed before its end
+
+    def close(self) -> None:
+        self.stream.close()
+
+
+def _first_chunk(stream: CompletionStream, view: View) -> list[CompletionChunk]:
+    """Wait for the first text; where there is none because of an error, nothing is pushed and nothing reported."""
+    try:
+        return [chunk for chunk in (next(stream, None),) if chunk is not None]
+    except GenesysStreamError as error:
+        view.failed(error)
+        raise Failure(error, code_of(error), correlation_id=stream.request_id) from error
+    except KeyboardInterrupt:
+        click.echo("genesys-stream: stopped before the first text", err=True)
+        raise
+
+
 def _view_for(*, as_json: bool) -> View:
-    """Choose the view for whoever reads stdout; a terminal that can move its cursor gets the live one."""
+    """Choose the view for the kind of stdout; a terminal that can move its cursor gets the live one."""
     if as_json:
         return JsonView()
     if not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
         return LinesView()
-    from ._live import LiveView  # with rich, which nobody else needs
+    from ._live import LiveView  # imports rich, which the others do without
 
     return LiveView()
 
@@ -124,9 +176,9 @@ def _finish(report: RelayReport, failure: BaseException | None, correlation_id: 
     """Exit with the code that fits, and say why on stderr."""
     if isinstance(failure, GenesysStreamError):
         raise Failure(failure, code_of(failure), correlation_id=correlation_id) from failure
-    if isinstance(failure, KeyboardInterrupt):
-        told = "what was said is delivered" if not report.undelivered else "not all that was said could be delivered"
-        click.echo(f"genesys-stream: stopped; {told}", err=True)
+    if isinstance(failure, KeyboardInterrupt) and not isinstance(failure, OutputClosed):
+        delivered = "the text so far is delivered" if not report.undelivered else "not all of the text is delivered"
+        click.echo(f"genesys-stream: stopped; {delivered}", err=True)
     if failure is not None:
         raise failure
     if report.undelivered:

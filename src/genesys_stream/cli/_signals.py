@@ -1,4 +1,4 @@
-"""SIGTERM as a gentler Ctrl-C: what was said is delivered before the process ends."""
+"""What stops a relay beside Ctrl-C, with the same effect: the text so far is delivered before the process ends."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from typing import NoReturn
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM came."""
+
+
+class OutputClosed(KeyboardInterrupt):
+    """The reader of stdout has closed it, as `head` does."""
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:

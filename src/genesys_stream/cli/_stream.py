@@ -1,4 +1,4 @@
-"""`genesys-stream stream`: a completion, printed while it is being said."""
+"""`genesys-stream stream`: print a completion as it arrives."""
 
 from __future__ import annotations
 
@@ -11,25 +11,24 @@ from .._core.reading.surrogates import SurrogateJoiner
 from .._errors import GenesysStreamError
 from .._sync.completions import CompletionStream
 from .._values import Timeouts
-from ._codes import EPILOG
 from ._failures import Failure, code_of
-from ._options import with_place, with_prompt, with_verbose
+from ._format import visible
+from ._options import with_prompt, with_service, with_verbose
 from ._output import write, write_json
-from ._place import Place, connected
-from ._words import visible
+from ._service import ServiceOptions, connect
 
 
-@click.command(epilog=EPILOG)
+@click.command()
 @with_prompt
-@click.option("--json", "as_json", is_flag=True, help="One chunk per line, as JSON, as it came.")
-@with_place("push_path")
+@click.option("--json", "as_json", is_flag=True, help="Print each chunk as a line of JSON.")
+@with_service("push_path")
 @with_verbose
-def stream(*, place: Place, question: dict[str, Any], timeout: float | None, as_json: bool) -> None:
-    """Print the answer to PROMPT as it comes; nothing is pushed.
+def stream(*, service: ServiceOptions, question: dict[str, Any], timeout: float | None, as_json: bool) -> None:
+    """Print the answer to PROMPT as it arrives; nothing is pushed.
 
     Without PROMPT, or with "-", the prompt is read from stdin.
     """
-    with connected(place) as connection:
+    with connect(service) as connection:
         completion = connection.client.completions.stream(**question, timeouts=Timeouts(total=timeout))
         try:
             _print_chunks(completion) if as_json else _print_text(completion)
@@ -43,7 +42,7 @@ def _print_chunks(completion: CompletionStream) -> None:
 
 
 def _print_text(completion: CompletionStream) -> None:
-    # A file gets what was said to the letter; a screen is not to be steered by it.
+    # A file gets the text as it is; a terminal gets no control characters.
     shown = visible if sys.stdout.isatty() else str
     joiner = SurrogateJoiner()
     last = "\n"

@@ -1,8 +1,9 @@
-"""`genesys-stream token`: whether the credentials are good, in words for somebody who sets them up."""
+"""`genesys-stream token`: check the credentials, and say what is wrong with them."""
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import click
 import httpx
@@ -11,61 +12,80 @@ from .._auth import ClientCredentials
 from .._core.http.regions import Endpoints, endpoints
 from .._core.http.retry import Retry
 from .._http import network_error
-from ._codes import EPILOG
-from ._options import with_place, with_verbose
+from ._failures import variable_of
+from ._options import with_service, with_verbose
 from ._output import write
-from ._place import Place, variable_of
+from ._service import ServiceOptions, client_arguments
 
-# Somebody is watching: what is throttled for long is to be said, not to be waited for.
-_PATIENCE = Retry(attempts=2, retry_after_max=5.0)
+# A person is waiting: a long Retry-After is reported, not waited for.
+_RETRY = Retry(attempts=2, retry_after_max=5.0)
 
 
-@click.command(epilog=EPILOG)
-@with_place("sandbox", "token_interval", "completions_path", "push_path")
+@click.command()
+@with_service("sandbox", "token_interval", "completions_path", "push_path")
 @with_verbose
-def token(*, place: Place) -> None:
-    """Get an access token with the credentials in the environment, and say what is wrong if that fails.
+def token(*, service: ServiceOptions) -> None:
+    """Check the credentials, or say what is wrong with them.
 
-    Neither the token nor the secret is ever printed.
+    Gets an access token with the credentials in the environment. Neither the token nor the secret is printed.
     """
-    arguments = place.arguments
-    where = endpoints(
-        arguments.get("region"),
-        base_url=arguments.get("base_url"),
-        login_url=arguments.get("login_url"),
-        allow_insecure_http=place.allow_insecure_http,
-    )
-    region = place.region or variable_of("region") or "us-east-1, because nothing else was said"
-    if "access_token" in arguments:
-        credentials, life = variable_of("access_token"), "taken as it is; only its first use shows whether it is good"
-    else:
-        credentials = f"{variable_of('client_id')} and {variable_of('client_secret')}"
-        life = _life(_ask(arguments["client_id"], arguments["client_secret"], where, place))
-    rows = {"region": region, "API": where.base_url, "login": where.login_url, "credentials": credentials}
-    write("".join(f"{name + ':':<13}{words}\n" for name, words in {**rows, "token": life}.items()))
+    arguments = client_arguments(service)
+    where = endpoints_of(arguments)
+    life = "not checked: GENESYSCLOUD_ACCESS_TOKEN is used as it is"
+    if "access_token" not in arguments:
+        with httpx.Client(timeout=30.0) as http:
+            life = life_of(get_token(session_of(arguments, where), http, where))
+    rows = {**setup_rows(service, where), "token": life}
+    write("".join(f"{name + ':':<13}{text}\n" for name, text in rows.items()))
 
 
-def _ask(client_id: str, client_secret: str, where: Endpoints, place: Place) -> float | None:
-    """Play the OAuth session's flow up to the request that it would authorise; returns the token's life in seconds."""
-    session = ClientCredentials(
-        client_id,
-        client_secret,
+def endpoints_of(arguments: dict[str, Any]) -> Endpoints:
+    """Return the addresses that a client with these arguments uses."""
+    names = ("base_url", "login_url", "allow_insecure_http")
+    given = {name: arguments[name] for name in names if name in arguments}
+    return endpoints(arguments.get("region"), **given)
+
+
+def session_of(arguments: dict[str, Any], where: Endpoints) -> ClientCredentials:
+    """Return the OAuth session of a client with these arguments."""
+    return ClientCredentials(
+        arguments["client_id"],
+        arguments["client_secret"],
         login_url=where.login_url,
-        retry=_PATIENCE,
-        allow_insecure_http=place.allow_insecure_http,
+        retry=_RETRY,
+        allow_insecure_http=arguments.get("allow_insecure_http", False),
     )
+
+
+def setup_rows(service: ServiceOptions, where: Endpoints) -> dict[str, str]:
+    """Return the region, the addresses and the names of the variables with the credentials."""
+    variable = variable_of("region")
+    if service.region is not None:
+        region = service.region
+    elif variable:
+        import os
+
+        region = f"{os.environ[variable].strip()} ({variable})"
+    else:
+        region = "us-east-1 (the default)"
+    credentials = variable_of("access_token") or f"{variable_of('client_id')} and {variable_of('client_secret')}"
+    return {"region": region, "API": where.base_url, "login": where.login_url, "credentials": credentials}
+
+
+def get_token(session: ClientCredentials, http: httpx.Client, where: Endpoints) -> float | None:
+    """Get a token for the session, and return its lifetime in seconds, where the service gives it."""
+    # The session's flow yields the requests for the token before the one that it authorises, which is not sent.
     authorised = httpx.Request("GET", where.base_url)
     flow = session.sync_auth_flow(authorised)
     life: float | None = None
-    with httpx.Client(timeout=30.0) as http:
-        request = next(flow)
-        while request is not authorised:
-            try:
-                response = http.send(request, auth=None, follow_redirects=False)
-            except httpx.HTTPError as error:
-                raise network_error(error) from error
-            life = _expires_in(response)
-            request = flow.send(response)
+    request = next(flow)
+    while request is not authorised:
+        try:
+            response = http.send(request, auth=None, follow_redirects=False)
+        except httpx.HTTPError as error:
+            raise network_error(error) from error
+        life = _expires_in(response)
+        request = flow.send(response)
     flow.close()
     return life
 
@@ -77,10 +97,11 @@ def _expires_in(response: httpx.Response) -> float | None:
         return None
 
 
-def _life(seconds: float | None) -> str:
+def life_of(seconds: float | None) -> str:
+    """Return the lifetime of a token in words."""
     if seconds is None:
         return "good; the service does not say for how long"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     parts = ((hours, "h"), (minutes, "min"), (rest, "s"))
-    return "good for " + (" ".join(f"{number} {unit}" for number, unit in parts if number) or "no time at all")
+    return "good for " + (" ".join(f"{number} {unit}" for number, unit in parts if number) or "0 s")

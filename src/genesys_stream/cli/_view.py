@@ -1,15 +1,16 @@
-"""What a relay shows while it runs and when it is over: one protocol, for a view for each kind of reader."""
+"""What a relay shows while it runs and at its end; there is a view for each kind of stdout."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 from attrs import frozen
 
 from .._core.relaying.assemble import StreamAssembler
+from .._errors import GenesysStreamError
 from .._values import Delivery, RelayReport, Undelivered
-from ._words import count, duration
+from ._format import count, duration
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -17,13 +18,17 @@ if TYPE_CHECKING:
     from ..testing import FakeGenesys
 
 
+_SHORTEST = 0.001
+"""Seconds below which a wait is left out of the summary."""
+
+
 @frozen
 class Phone:
-    """What the fake phone has, put together from the payloads that the sandbox took.
+    """What the sandbox's phone has, assembled from the payloads that were pushed to it.
 
     Attributes:
         text: The text.
-        payloads: How many payloads it came in.
+        payloads: How many payloads were assembled.
         complete: Whether all of it is there, with the right checksum.
     """
 
@@ -33,7 +38,7 @@ class Phone:
 
     @classmethod
     def of(cls, fake: FakeGenesys) -> Phone:
-        """Put the payloads together as an app would."""
+        """Assemble the payloads as an app would."""
         assembler = StreamAssembler()
         pushes = fake.pushes
         for payload in pushes:
@@ -43,12 +48,12 @@ class Phone:
 
 @frozen
 class Summary:
-    """The end of a relay.
+    """The result of a relay.
 
     Attributes:
         report: The relay's own report.
         first_token: Seconds from the call to the first token; None when there was none.
-        phone: What the fake phone has; None for real ones, of whom nobody knows, and after a dry run.
+        phone: What the sandbox's phone has; None for real phones, and after a dry run.
     """
 
     report: RelayReport
@@ -62,56 +67,59 @@ class Summary:
 
     @property
     def phone_agrees(self) -> bool:
-        """Whether the fake phone has what was said, all of it and nothing else."""
+        """Whether the sandbox's phone has exactly the text of the completion."""
         return self.phone is not None and self.phone.complete and self.phone.text == self.report.completion.text
 
 
-class View(Protocol):
-    """Told of a relay by the command: what is said in one thread, the rest in another; `end` comes after the block."""
+class View:
+    """Shows a relay; this one shows nothing. `said` is called by the reading thread, the rest by the main thread."""
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        """End what is shown while the relay runs."""
 
     def begin(self, address: str, targets: Sequence[str], *, sandbox: bool) -> None:
-        """Take note of where the relay goes."""
-        ...
+        """Show where the relay reads from and delivers to."""
+
+    def failed(self, error: GenesysStreamError) -> None:
+        """Show that there is no text at all; the error is printed on stderr, too."""
 
     def said(self, text: str) -> None:
-        """Take note of text, before it is sent."""
-        ...
+        """Show text that was generated."""
 
     def pushed(self, delivery: Delivery, latency: float) -> None:
-        """Take note of a push that landed, `latency` seconds after its first character arrived."""
-        ...
+        """Show a push that was delivered, `latency` seconds after its first character was generated."""
 
     def lost(self, undelivered: Undelivered) -> None:
-        """Take note of text that could not be delivered."""
-        ...
+        """Show text that could not be delivered."""
 
     def end(self, summary: Summary) -> None:
-        """Take note of the end."""
-        ...
+        """Show the result, after the block."""
 
 
 def rows_of(summary: Summary) -> list[tuple[str, str]]:
-    """The summary in words, for people."""
+    """Return the summary as pairs of a name and text."""
     report = summary.report
     text = report.completion.text
     reason = report.completion.finish_reason
     ended = "" if reason is None else f" ({reason})"
     rows = [
         ("state", f"{report.state}{ended}"),
-        ("said", f"{count(len(text), 'character')}, {count(len(text.encode('utf-8', 'replace')), 'byte')}"),
+        ("generated", f"{count(len(text), 'character')}, {count(len(text.encode('utf-8', 'replace')), 'byte')}"),
         ("delivered", f"{count(len(report.pushes), 'push')}, {count(summary.delivered_bytes, 'byte')}"),
         ("undelivered", _undelivered(report)),
-        ("resent", str(report.resent)),
         ("first token", "none" if summary.first_token is None else f"after {duration(summary.first_token)}"),
-        ("held", duration(report.held_seconds)),
-        ("paced", duration(report.paced_seconds)),
     ]
+    if report.resent:
+        rows.append(("resent", f"{count(report.resent, 'push')}, whose answer was lost"))
+    if report.held_seconds >= _SHORTEST:
+        rows.append(("held", f"{duration(report.held_seconds)}, by failures and rate limits"))
+    if report.paced_seconds >= _SHORTEST:
+        rows.append(("paced", f"{duration(report.paced_seconds)}, so that no rate limit is hit"))
     if summary.phone is not None:
         rows.append(("phone", _proof(summary, summary.phone)))
     return rows
@@ -121,11 +129,11 @@ def _undelivered(report: RelayReport) -> str:
     if not report.undelivered:
         return "nothing"
     size = len(report.undelivered_text.encode())
-    doubt = ", perhaps delivered all the same" if any(lost.ambiguous for lost in report.undelivered) else ""
+    doubt = ", some of it perhaps delivered all the same" if any(lost.ambiguous for lost in report.undelivered) else ""
     return f"{count(len(report.undelivered), 'push')}, {count(size, 'byte')}{doubt}"
 
 
 def _proof(summary: Summary, phone: Phone) -> str:
     make = "makes" if phone.payloads == 1 else "make"
     text = f"{count(phone.payloads, 'payload')} {make} {count(len(phone.text), 'character')}"
-    return f"{text}: {'exactly what was said' if summary.phone_agrees else 'NOT what was said'}"
+    return f"{text}, {'the same text' if summary.phone_agrees else 'NOT the same text'}"

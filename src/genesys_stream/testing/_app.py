@@ -1,6 +1,6 @@
-"""The fake's centre: a request in, an answer out, and a line in the diary.
+"""Routes a request, builds its answer, and logs both.
 
-Nothing here sleeps, reads or writes; pauses and broken connections are pieces of the answer, played by an adapter.
+Nothing here sleeps or does I/O; pauses and broken connections are pieces of the answer, played by an adapter.
 """
 
 from __future__ import annotations
@@ -11,23 +11,26 @@ import json
 import uuid
 from collections.abc import Mapping
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from attrs import define, field
+from attrs import asdict, define, evolve, field
 
 from . import _bodies
-from ._say import say
+from ._completions import completion_answer
 from ._script import CompletionScript, PushScript, Script, TokenScript
+from ._scripted import JSON, Fail, Handle, Say, too_large, too_many_requests
 from ._tokens import Tokens, Usage
 from ._values import Answer, Entry, Request
-from ._vocabulary import JSON, Fail, Handle, Say, too_many_requests
+
+if TYPE_CHECKING:
+    from ._fake import FakeGenesys
 
 OPENAI_PATH = "/v1/chat/completions"
 
-# request.bytes.max of the platform, push and completions alike.
+# The platform's limit `request.bytes.max`, for pushes and completions.
 MAX_BODY = 512_000
-# The platform's default, shown in the headers and enforced only when a rate limit was set.
+# The platform's default rate limit: always in the headers, enforced only where `rate_limit` is set.
 UNENFORCED = (300, 60.0)
 
 _UNAUTHORISED = {
@@ -37,8 +40,8 @@ _UNAUTHORISED = {
 }
 
 
-class _Stop(Exception):  # it carries an answer, it is not an error of ours
-    """The request goes no further: this is what it is answered."""
+class _Refused(Exception):  # carries an answer; it never leaves this module
+    """The request is answered with this error."""
 
     def __init__(self, fail: Fail) -> None:
         super().__init__(fail)
@@ -47,26 +50,17 @@ class _Stop(Exception):  # it carries an answer, it is not an error of ours
 
 @define(eq=False)
 class App:
-    """A Genesys Cloud without a network; see `FakeGenesys` for what its settings mean."""
+    """A Genesys Cloud without a network; `settings` is the `FakeGenesys` that it answers for."""
 
-    client_id: str
-    client_secret: str
-    expires_in: int
-    token_interval: float
-    api_keys: frozenset[str]
-    rate_limit: tuple[int, float] | None
-    completions_path: str
-    push_path: str
-    token_path: str
-
+    settings: FakeGenesys
     lock: Lock = field(factory=Lock)
-    book: Tokens = field(factory=Tokens)
-    diary: list[Entry] = field(factory=list)
+    issued: Tokens = field(factory=Tokens)
+    request_log: list[Entry] = field(factory=list)
     pushes: list[Any] = field(factory=list)
     connections: int = 0
     open_connections: int = 0
     open_answers: int = 0
-    _said: int = 0
+    _completions_started: int = 0
     completions: CompletionScript = field(init=False)
     push: PushScript = field(init=False)
     tokens: TokenScript = field(init=False)
@@ -77,52 +71,47 @@ class App:
         self.tokens = TokenScript(lambda: self.entries("tokens"))
 
     def entries(self, route: str) -> list[Entry]:
-        """Return the diary's entries of one route."""
+        """Return the log entries of one route."""
         with self.lock:
-            return [entry for entry in self.diary if entry.route == route]
+            return [entry for entry in self.request_log if entry.route == route]
 
     def respond(self, request: Request) -> Answer:
-        """Answer a request, and write both down."""
+        """Answer a request, and log both."""
         with self.lock:
             correlation_id = str(uuid.uuid4())
             route = self._routes.get(request.path, "")
             usage: list[Usage] = []
             try:
                 answer = self._handle(request, route, correlation_id, usage)
-            except _Stop as stop:
-                answer = self._failure(stop.fail, request.path, route, correlation_id)
+            except _Refused as refused:
+                answer = self._failure(refused.fail, request.path, route, correlation_id)
             headers = (*answer.headers, ("ININ-Correlation-Id", correlation_id), *_rate_headers(usage))
-            answer = Answer(answer.status, headers, answer.pieces, answer.before).framed()
-            self.diary.append(
-                Entry(
-                    at=request.at,
-                    method=request.method,
-                    path=request.path,
-                    query=request.query,
-                    headers=dict(request.headers),
-                    body=request.body,
-                    status=None if answer.lost else answer.status,
-                    correlation_id=correlation_id,
-                    route=route,
-                    connection=request.connection,
-                )
+            answer = evolve(answer, headers=headers).framed()
+            entry = Entry(
+                **asdict(request, recurse=False),
+                status=None if answer.lost else answer.status,
+                correlation_id=correlation_id,
+                route=route,
             )
-            return answer
+            self.request_log.append(entry)
+        if self.settings.on_request is not None:
+            self.settings.on_request(entry)
+        return answer
 
     @property
     def _routes(self) -> dict[str, str]:
         return {
-            self.completions_path: "completions",
+            self.settings.completions_path: "completions",
             OPENAI_PATH: "completions",
-            self.push_path: "push",
-            self.token_path: "tokens",
+            self.settings.push_path: "push",
+            self.settings.token_path: "tokens",
         }
 
     def _handle(self, request: Request, route: str, correlation_id: str, usage: list[Usage]) -> Answer:
         if not route:
-            raise _Stop(Fail(404))
+            raise _Refused(Fail(404))
         if request.method != "POST":
-            raise _Stop(Fail(405, headers=(("Allow", "POST"),)))
+            raise _Refused(Fail(405, headers=(("Allow", "POST"),)))
         if route != "tokens":
             self._authorise(request, usage)
         script: Script = {"completions": self.completions, "push": self.push, "tokens": self.tokens}[route]
@@ -136,67 +125,79 @@ class App:
         elif route == "push":
             answer = self._push(_json(request), correlation_id)
         else:
-            answer = self._say(scripted if isinstance(scripted, Say) else Say(), _json(request), request.at)
+            answer = self._completion(scripted if isinstance(scripted, Say) else Say(), _json(request), request.at)
         before = scripted.before if isinstance(scripted, Handle) else ()
-        return Answer(answer.status, answer.headers, answer.pieces, (*before, *answer.before))
+        return evolve(answer, before=(*before, *answer.before))
 
     def _authorise(self, request: Request, usage: list[Usage]) -> None:
-        scheme, _, token = (request.header("authorization") or "").partition(" ")
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
         token = token.strip()
         if scheme.lower() != "bearer" or not token:
-            raise _Stop(Fail(401, "authentication.required", _UNAUTHORISED["authentication.required"]))
-        if not (request.path == OPENAI_PATH and token in self.api_keys):
-            code = self.book.problem(token, request.at)
+            raise _Refused(Fail(401, "authentication.required", _UNAUTHORISED["authentication.required"]))
+        if not (request.path == OPENAI_PATH and token in self.settings.api_keys):
+            code = self.issued.problem(token, request.at)
             if code:
-                raise _Stop(Fail(401, code, _UNAUTHORISED[code]))
-        used = self.book.use(token, self.rate_limit or UNENFORCED, request.at)
+                raise _Refused(Fail(401, code, _UNAUTHORISED[code]))
+        used = self.issued.use(token, self.settings.rate_limit or UNENFORCED, request.at)
         usage.append(used)
-        if self.rate_limit and used.count > used.allowed:
+        if self.settings.rate_limit and used.count > used.allowed:
             limit = {
                 "key": "client.credentials.token.rate.per.minute",
                 "namespace": "platform.api",
                 "value": used.allowed,
             }
-            raise _Stop(too_many_requests(max(1, used.reset), limit))
+            raise _Refused(too_many_requests(max(1, used.reset), limit))
         if len(request.body) > MAX_BODY:
-            raise _Stop(Fail(413))
-        if (request.header("content-type") or "").partition(";")[0].strip().lower() != "application/json":
-            raise _Stop(Fail(415))
+            raise _Refused(too_large(len(request.body), MAX_BODY))
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+            raise _Refused(Fail(415))
 
     def _token(self, request: Request) -> Answer:
         form = parse_qs(request.body.decode("latin-1"))
         if form.get("grant_type") != ["client_credentials"]:
-            raise _Stop(Fail(400, "unsupported_grant_type", "unsupported grant type"))
-        scheme, _, encoded = (request.header("authorization") or "").partition(" ")
+            raise _Refused(Fail(400, "unsupported_grant_type", "unsupported grant type"))
+        scheme, _, encoded = request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "basic":
-            raise _Stop(Fail(401, "invalid_client", "authentication failed"))
+            raise _Refused(Fail(401, "invalid_client", "authentication failed"))
         try:
             client_id, _, secret = base64.b64decode(encoded, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
-            raise _Stop(Fail(401, "invalid_client", "authentication failed")) from None
-        if client_id != self.client_id:
-            raise _Stop(Fail(400, "invalid_client", "client not found"))
-        if secret != self.client_secret:
-            raise _Stop(Fail(401, "invalid_client", "authentication failed"))
-        token = self.book.issue(request.at + self.expires_in)
-        return _json_answer(200, {"access_token": token, "token_type": "bearer", "expires_in": self.expires_in})
+            raise _Refused(Fail(401, "invalid_client", "authentication failed")) from None
+        if client_id != self.settings.client_id:
+            raise _Refused(Fail(400, "invalid_client", "client not found"))
+        if secret != self.settings.client_secret:
+            raise _Refused(Fail(401, "invalid_client", "authentication failed"))
+        token = self.issued.issue(request.at + self.settings.expires_in)
+        return _json_answer(
+            200, {"access_token": token, "token_type": "bearer", "expires_in": self.settings.expires_in}
+        )
 
     def _push(self, payload: Mapping[str, Any], correlation_id: str) -> Answer:
         wrong = [{"errorCode": "invalid.value", "fieldName": name} for name in _wrong_fields(payload)]
         if wrong:
             names = ", ".join(detail["fieldName"] for detail in wrong)
-            raise _Stop(Fail(400, "invalid.value", f"Value is not valid for: {names}", tuple(wrong)))
+            raise _Refused(Fail(400, "invalid.value", f"Value is not valid for: {names}", tuple(wrong)))
+        limit = self.settings.max_push_bytes
+        size = len(_bodies.encode({name: value for name, value in payload.items() if name != "targets"}))
+        if limit is not None and size > limit:
+            raise _Refused(too_large(size, limit))
         self.pushes.append(payload)
         receipt = {"id": f"push_{correlation_id[:8]}", "status": "queued", "targets_count": len(payload["targets"])}
         return _json_answer(202, receipt)
 
-    def _say(self, said: Say, payload: Mapping[str, Any], at: float) -> Answer:
+    def _completion(self, said: Say, payload: Mapping[str, Any], at: float) -> Answer:
         messages = payload.get("messages")
         if not isinstance(messages, list) or not messages:
             detail = {"errorCode": "invalid.value", "fieldName": "messages"}
-            raise _Stop(Fail(400, "invalid.value", "Value is not valid for: messages", (detail,)))
-        self._said += 1
-        return say(said, payload, number=self._said, created=int(at), token_interval=self.token_interval)
+            raise _Refused(Fail(400, "invalid.value", "Value is not valid for: messages", (detail,)))
+        self._completions_started += 1
+        return completion_answer(
+            said,
+            payload,
+            number=self._completions_started,
+            created=int(at),
+            token_interval=self.settings.token_interval,
+        )
 
     def _failure(self, fail: Fail, path: str, route: str, correlation_id: str) -> Answer:
         usual = _bodies.OAUTH_ERRORS if route == "tokens" else _bodies.ERRORS
@@ -219,7 +220,7 @@ def _json(request: Request) -> Mapping[str, Any]:
     except ValueError:
         payload = None
     if not isinstance(payload, Mapping):
-        raise _Stop(Fail(400, "bad.request", "The request body is not a JSON object."))
+        raise _Refused(Fail(400, "bad.request", "The request body is not a JSON object."))
     return payload
 
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-# What the platform says where nothing more exact is known; the codes are those of its public SDKs.
+# Codes and messages of the platform's errors by status, from its public SDKs.
 ERRORS: dict[int, tuple[str, str]] = {
     400: ("bad.request", "The request could not be understood by the server due to malformed syntax."),
     401: ("bad.credentials", "Invalid login credentials."),
@@ -24,7 +24,7 @@ ERRORS: dict[int, tuple[str, str]] = {
     504: ("request.timeout", "The request timed out."),
 }
 
-# RFC 6749, section 5.2, where the platform's own word is not known.
+# RFC 6749, section 5.2, where the platform's own code is not known.
 OAUTH_ERRORS: dict[int, tuple[str, str]] = {
     400: ("invalid_request", "bad request"),
     401: ("invalid_client", "authentication failed"),
@@ -64,7 +64,7 @@ def error_body(
 
 
 def oauth_error(error: str, description: str) -> dict[str, Any]:
-    """Build an error of the token endpoint, which says everything twice."""
+    """Build an error of the token endpoint, which sends its description twice."""
     return {"error": error, "description": description, "error_description": description}
 
 

@@ -140,7 +140,7 @@ class Connection(asyncio.Protocol):
             method=request.method.decode("ascii"),
             path=unquote(path),
             query=query,
-            headers=tuple((name.decode("ascii"), value.decode("latin-1")) for name, value in request.headers),
+            headers={name.decode("ascii"): value.decode("latin-1") for name, value in request.headers},
             body=bytes(self._body),
             at=self._clock(),
             connection=self._number,

@@ -1,4 +1,4 @@
-"""The fake's front: settings, scripts, the diary, and the two ways to reach it."""
+"""`FakeGenesys`: its settings, scripts and request log, and the two ways to reach it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from ._values import Entry
 
 
 class FakeGenesys:
-    """A Genesys Cloud that runs on a laptop with no account: scripted, and with a diary of what it was asked.
+    """A Genesys Cloud that runs on your machine with no account: scripted, and with a log of the requests that it got.
 
     In memory, give `transport` to an httpx client; on the loopback, `serve()` it.
-    Both reach the same tokens, scripts and diary, and everything here may be used from any thread::
+    Both reach the same tokens, scripts and request log, and everything here may be used from any thread::
 
         fake = FakeGenesys()
         fake.completions.say("Hello, world.", every=0.02)
@@ -27,6 +27,8 @@ class FakeGenesys:
             ...  # point the app at server.base_url
         assert fake.pushes[0]["data"]["llm_response"] == "Hello, world."
 
+    The arguments are attributes, too, which may be changed at any time.
+
     Attributes:
         completions: The script of `POST /api/v2/ai/llm/completions`, and of its alias `/v1/chat/completions`.
         push: The script of `POST /api/v2/notifications/push`.
@@ -34,16 +36,19 @@ class FakeGenesys:
         transport: For `httpx.Client(transport=...)` and `httpx.AsyncClient(transport=...)`.
 
     Args:
-        client_id: The OAuth client that the fake knows.
+        client_id: The id of the OAuth client.
         client_secret: Its secret.
-        expires_in: For how many seconds a new token is good.
-        token_interval: Seconds between two deltas where a script does not tell.
-        api_keys: Bearer tokens that are always good on `/v1/chat/completions`, beside those that were issued.
+        expires_in: Lifetime of a new token in seconds.
+        token_interval: Seconds between two deltas where a script does not say.
+        api_keys: Bearer tokens that are always valid on `/v1/chat/completions`, beside those that were issued.
         rate_limit: How many requests a token may make in how many seconds, in fixed windows; None for no limit.
-        completions_path: Where completions are.
-        push_path: Where pushes go.
-        token_path: Where tokens are issued.
-        clock: Seconds since 1970; it dates the diary, expires tokens and turns the windows of the rate limit.
+        max_push_bytes: The largest push in bytes of JSON, its targets not counted, before it is refused with a 413;
+            None for no limit. FCM and APNs take 4096 bytes.
+        completions_path: The path of completions.
+        push_path: The path of pushes.
+        token_path: The path of the token endpoint.
+        clock: Returns seconds since 1970; it dates the log, expires tokens and starts the windows of the rate limit.
+        on_request: Called with each entry of the request log, by the thread that answers.
 
     .. versionadded:: 0.1
     """
@@ -57,31 +62,34 @@ class FakeGenesys:
         token_interval: float = 0.0,
         api_keys: Iterable[str] = ("sk-test",),
         rate_limit: tuple[int, float] | None = None,
+        max_push_bytes: int | None = 4096,
         completions_path: str = "/api/v2/ai/llm/completions",
         push_path: str = "/api/v2/notifications/push",
         token_path: str = "/oauth/token",  # noqa: S107 - a path
         clock: Callable[[], float] = time.time,
+        on_request: Callable[[Entry], object] | None = None,
     ) -> None:
+        self.client_id = client_id
+        self.client_secret = client_secret
+        self.expires_in = expires_in
+        self.token_interval = token_interval
+        self.api_keys = frozenset(api_keys)
+        self.rate_limit = rate_limit
+        self.max_push_bytes = max_push_bytes
+        self.completions_path = completions_path
+        self.push_path = push_path
+        self.token_path = token_path
+        self.on_request = on_request
         self._clock = clock
-        self._ahead = 0.0
-        self._app = App(
-            client_id=client_id,
-            client_secret=client_secret,
-            expires_in=expires_in,
-            token_interval=token_interval,
-            api_keys=frozenset(api_keys),
-            rate_limit=rate_limit,
-            completions_path=completions_path,
-            push_path=push_path,
-            token_path=token_path,
-        )
+        self._advanced = 0.0
+        self._app = App(self)
         self.completions: CompletionScript = self._app.completions
         self.push: PushScript = self._app.push
         self.tokens: TokenScript = self._app.tokens
         self.transport = FakeTransport(self._app, self.now)
 
     def transport_for(self, http: ModuleType) -> Any:
-        """Return a transport for an HTTP library that is httpx under another name, such as `httpx2`.
+        """Return a transport for an HTTP library with httpx's API under another name, such as `httpx2`.
 
         Args:
             http: The module.
@@ -107,14 +115,14 @@ class FakeGenesys:
         """Return the arguments that point a client of this library here.
 
         Args:
-            base_url: The server's `base_url`; in memory any name will do.
+            base_url: The server's `base_url`; in memory any host name works.
 
         Returns:
             Arguments for `Client` and `AsyncClient`.
         """
         return {
-            "client_id": self._app.client_id,
-            "client_secret": self._app.client_secret,
+            "client_id": self.client_id,
+            "client_secret": self.client_secret,
             "base_url": base_url,
             "login_url": base_url,
         }
@@ -122,70 +130,52 @@ class FakeGenesys:
     # The clock.
 
     def now(self) -> float:
-        """Return the fake's own time, in seconds since 1970."""
-        return self._clock() + self._ahead
+        """Return the fake's time, in seconds since 1970."""
+        return self._clock() + self._advanced
 
     def advance(self, seconds: float) -> None:
-        """Move the fake's own time forward: tokens expire, windows of the rate limit pass; nothing sleeps.
+        """Move the fake's time forward: tokens expire, windows of the rate limit pass; nothing sleeps.
 
         Args:
             seconds: By how much.
         """
-        self._ahead += seconds
+        self._advanced += seconds
 
-    # Tokens and limits.
+    # Tokens.
 
     def issue_token(self, *, expires_in: float | None = None) -> str:
-        """Return a good access token without asking `/oauth/token` for it.
+        """Return a valid access token without a request to `/oauth/token`.
 
         Args:
-            expires_in: For how many seconds it is good; None for the fake's own `expires_in`.
+            expires_in: Its lifetime in seconds; None for the fake's `expires_in`.
 
         Returns:
             The token.
         """
         with self._app.lock:
-            return self._app.book.issue(self.now() + (self._app.expires_in if expires_in is None else expires_in))
+            return self._app.issued.issue(self.now() + (self.expires_in if expires_in is None else expires_in))
 
     def revoke_tokens(self) -> None:
-        """Make every token that was issued so far a bad one, whatever its expiry said."""
+        """Invalidate every token that was issued so far, whatever its expiry said."""
         with self._app.lock:
-            self._app.book.revoke()
+            self._app.issued.revoke()
 
     @property
     def issued_tokens(self) -> tuple[str, ...]:
         """Every token that was ever issued, in order."""
         with self._app.lock:
-            return self._app.book.issued
+            return self._app.issued.tokens
+
+    # What came.
 
     @property
-    def expires_in(self) -> int:
-        """For how many seconds the next token will be good."""
-        return self._app.expires_in
-
-    @expires_in.setter
-    def expires_in(self, seconds: int) -> None:
-        self._app.expires_in = seconds
-
-    @property
-    def rate_limit(self) -> tuple[int, float] | None:
-        """How many requests a token may make in how many seconds, in fixed windows; None for no limit."""
-        return self._app.rate_limit
-
-    @rate_limit.setter
-    def rate_limit(self, limit: tuple[int, float] | None) -> None:
-        self._app.rate_limit = limit
-
-    # The diary.
-
-    @property
-    def diary(self) -> list[Entry]:
-        """What was asked and answered, in the order of arrival."""
+    def request_log(self) -> list[Entry]:
+        """Every request and how it was answered, in the order of arrival."""
         with self._app.lock:
-            return list(self._app.diary)
+            return list(self._app.request_log)
 
     def requests(self, path: str | None = None) -> list[Entry]:
-        """Return the diary's entries of one path; see also `fake.push.requests` and its like.
+        """Return the log entries of one path; see also `fake.push.requests` and its like.
 
         Args:
             path: The path; None for all.
@@ -193,7 +183,7 @@ class FakeGenesys:
         Returns:
             The entries, in the order of arrival.
         """
-        return [entry for entry in self.diary if path is None or entry.path == path]
+        return [entry for entry in self.request_log if path is None or entry.path == path]
 
     @property
     def pushes(self) -> list[Any]:
@@ -213,13 +203,13 @@ class FakeGenesys:
 
     @property
     def open_answers(self) -> int:
-        """How many answers have begun and neither ended nor been given up by the client."""
+        """How many answers have begun and neither ended nor been abandoned by the client."""
         return self._app.open_answers
 
     def clear(self) -> None:
-        """Forget the scripts and the diary; tokens stay good."""
+        """Clear the scripts and the request log; tokens stay valid."""
         for script in (self.completions, self.push, self.tokens):
             script.clear()
         with self._app.lock:
-            self._app.diary.clear()
+            self._app.request_log.clear()
             self._app.pushes.clear()

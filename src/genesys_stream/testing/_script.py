@@ -1,4 +1,4 @@
-"""The queue of what one route answers next, and short ways to say what goes into it."""
+"""The queue of what one route answers next, and methods that fill it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from typing import Any, Literal
 from attrs import frozen
 
 from ._bodies import encode, event
-from ._texts import tokenise
-from ._values import Answer, Drop, Entry, Piece, Refuse, headers_of
-from ._vocabulary import (
+from ._scripted import (
     DONE,
     EVENT_STREAM,
     JSON,
@@ -27,6 +25,8 @@ from ._vocabulary import (
     retry_after_header,
     too_many_requests,
 )
+from ._texts import tokenise
+from ._values import Answer, Drop, Entry, Piece, Refuse, headers_of
 
 
 @frozen
@@ -36,11 +36,11 @@ class _Queued:
 
 
 class Script:
-    """What one route will answer next: first what was queued, in order, then what it always answers.
+    """What one route answers next: first what was queued, in order, then what it always answers.
 
     Every method takes `times`: how many requests it is for; None makes it the answer of all further requests
     that nothing else is queued for.
-    Requests without a good token never come to the script, nor do those over the fake's own rate limit.
+    Requests without a valid token do not use up the script, nor do those over the fake's rate limit.
     """
 
     def __init__(self, requests: Callable[[], list[Entry]]) -> None:
@@ -50,7 +50,7 @@ class Script:
         self._always: Scripted = Handle()
 
     def queue(self, *scripted: Scripted, times: int | None = 1) -> None:
-        """Queue values of the vocabulary.
+        """Queue values such as `Say` and `Answer`.
 
         Args:
             *scripted: What to answer, one after the other.
@@ -69,13 +69,13 @@ class Script:
                 self._queue.extend(_Queued(what, times) for what in scripted)
 
     def clear(self) -> None:
-        """Forget everything that was scripted."""
+        """Remove everything that was scripted."""
         with self._lock:
             self._queue.clear()
             self._always = Handle()
 
     def next(self) -> Scripted:
-        """Take what is to be answered now; the fake asks."""
+        """Return what answers the next request, and remove it from the queue."""
         with self._lock:
             if not self._queue:
                 return self._always
@@ -92,7 +92,7 @@ class Script:
 
     @property
     def requests(self) -> list[Entry]:
-        """The diary's entries of this route."""
+        """The log entries of this route."""
         return self._requests()
 
     def answer(
@@ -105,7 +105,7 @@ class Script:
         after: float = 0.0,
         times: int | None = 1,
     ) -> None:
-        """Answer exactly this.
+        """Answer with this status, body and headers.
 
         Args:
             status: The HTTP status.
@@ -154,7 +154,7 @@ class Script:
         Args:
             status: The HTTP status.
             code: The service's code; "" for the usual one of the status.
-            message: The service's words; "" for the usual ones of the status.
+            message: The service's message; "" for the usual one of the status.
             details: The body's details, each a mapping with `errorCode` and `fieldName`.
             headers: Further headers.
             times: For how many requests; None for always.
@@ -188,7 +188,7 @@ class Script:
         self.queue(Answer(before=(Refuse(),)), times=times)
 
     def late(self, seconds: float, *, times: int | None = 1) -> None:
-        """Handle the request as ever, and answer later.
+        """Handle the request as usual, and answer later.
 
         Args:
             seconds: By how much.
@@ -197,7 +197,7 @@ class Script:
         self.queue(Handle((seconds,)), times=times)
 
     def lose_answer(self, *, after: float = 0.0, reset: bool = False, times: int | None = 1) -> None:
-        """Handle the request as ever, then break the connection instead of answering.
+        """Handle the request as usual, then break the connection instead of answering.
 
         Args:
             after: Seconds before it breaks.
@@ -208,7 +208,7 @@ class Script:
 
 
 class TokenScript(Script):
-    """What `POST /oauth/token` will answer next."""
+    """What `POST /oauth/token` answers next."""
 
     def rate_limit(self, retry_after: float | datetime | str | None = None, *, times: int | None = 1) -> None:
         """Answer as the token endpoint does when too many tokens are asked for: 400, "rate limit exceeded;".
@@ -223,11 +223,11 @@ class TokenScript(Script):
 
 
 class PushScript(Script):
-    """What `POST /api/v2/notifications/push` will answer next."""
+    """What `POST /api/v2/notifications/push` answers next."""
 
 
 class CompletionScript(Script):
-    """What `POST /api/v2/ai/llm/completions`, and its alias, will answer next.
+    """What `POST /api/v2/ai/llm/completions`, and its alias, answers next.
 
     Where `after_events` counts, it counts events on the wire: 0 is right after the headers, 1 after the event that
     carries only the role, 2 after the first delta.
@@ -236,28 +236,35 @@ class CompletionScript(Script):
     def say(
         self,
         text: str | Iterable[str] | None = None,
-        *mishaps: Cut | Stall | ErrorEvent,
+        *faults: Cut | Stall | ErrorEvent,
         every: float | None = None,
         first_after: float = 0.0,
         headers_after: float = 0.0,
         finish_reason: str | None = "stop",
         done: bool = True,
+        tool_calls: Iterable[tuple[str, str | Mapping[str, Any]]] = (),
         times: int | None = 1,
     ) -> None:
         """Answer with a completion.
 
         Args:
-            text: Text, cut into word-like tokens, or the deltas themselves; None for the default text.
-            mishaps: What happens on the way.
+            text: Text, cut into word-like tokens, or the deltas themselves; None for the default text, or for none
+                where there are tool calls.
+            faults: What goes wrong on the way.
             every: Seconds between two deltas; None for the fake's `token_interval`.
             first_after: Seconds between the role and the first delta.
             headers_after: Seconds before the status line.
             finish_reason: Why the model stopped; None leaves the event out, as a stream that is cut would.
             done: Whether `[DONE]` ends the stream.
+            tool_calls: The tools that the model calls, after the text: pairs of a name and of arguments, which are a
+                mapping or JSON text. The finish reason "stop" becomes "tool_calls".
             times: For how many requests; None for always.
         """
         tokens = tokenise(text) if isinstance(text, str) else None if text is None else tuple(text)
-        said = Say(tokens, every, first_after, headers_after, finish_reason, done, mishaps)
+        calls = tuple((name, given if isinstance(given, str) else encode(given).decode()) for name, given in tool_calls)
+        if calls and finish_reason == "stop":
+            finish_reason = "tool_calls"
+        said = Say(tokens, every, first_after, headers_after, finish_reason, done, faults, calls)
         self.queue(said, times=times)
 
     def events(
@@ -269,7 +276,7 @@ class CompletionScript(Script):
         headers: Mapping[str, str] | None = None,
         times: int | None = 1,
     ) -> None:
-        """Answer with a stream of these events, whatever they say: tool calls, odd chunks, metadata.
+        """Answer with a stream of these events, whatever they hold: odd chunks, metadata, other formats.
 
         Args:
             data: The data of each event: text as it is, anything else as JSON.
@@ -300,7 +307,7 @@ class CompletionScript(Script):
             inside: In the middle of the event that follows, or of a UTF-8 character in it; where no event from there
                 on has a character of more than one byte, one is added.
             reset: By a reset (RST) rather than by a close (FIN).
-            text: What is being said; None for the default text.
+            text: The text; None for the default text.
             every: Seconds between two deltas; None for the fake's `token_interval`.
             times: For how many requests; None for always.
         """
@@ -320,13 +327,13 @@ class CompletionScript(Script):
         every: float | None = None,
         times: int | None = 1,
     ) -> None:
-        """Fall silent within the stream, then go on.
+        """Send nothing for a while within the stream, then go on.
 
         Args:
             seconds: For how long.
             after_events: After how many events.
             heartbeat_every: Seconds between comments that keep the connection alive; None for none.
-            text: What is being said; None for the default text.
+            text: The text; None for the default text.
             every: Seconds between two deltas; None for the fake's `token_interval`.
             times: For how many requests; None for always.
         """
@@ -348,7 +355,7 @@ class CompletionScript(Script):
             error: What the `error` field holds; None for a server error.
             after_events: After how many events.
             event_name: The event type, "error" with some gateways; "" sends none.
-            text: What is being said; None for the default text.
+            text: The text; None for the default text.
             every: Seconds between two deltas; None for the fake's `token_interval`.
             times: For how many requests; None for always.
         """

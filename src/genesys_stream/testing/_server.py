@@ -1,4 +1,4 @@
-"""The fake on the loopback: a real HTTP/1.1 server in a thread of its own."""
+"""The fake on the loopback: an HTTP/1.1 server in its own thread."""
 
 from __future__ import annotations
 
@@ -79,30 +79,30 @@ class FakeServer:
             self._thread.join()
 
     def wait(self) -> None:
-        """Block until somebody calls `stop`, or presses Ctrl-C, which stops the server."""
-        # On Windows only a wait that ends now and then hears Ctrl-C.
+        """Block until `stop` is called or Ctrl-C is pressed, which stops the server."""
+        # On Windows Ctrl-C interrupts no wait, so this one ends now and then.
         with contextlib.suppress(KeyboardInterrupt):
             while not self._stopped.wait(0.5):
                 pass
         self.stop()
 
     def drop_connections(self) -> None:
-        """Close every open connection; new ones are welcome."""
-        self._ask(self._close_connections())
+        """Close every open connection; new ones are accepted."""
+        self._run(self._close_connections())
 
     @contextlib.contextmanager
     def refusing(self) -> Generator[None, None, None]:
         """Refuse connections while inside, as a host that is down does; open ones are closed."""
-        self._ask(self._unlisten())
+        self._run(self._unlisten())
         try:
             yield
         finally:
-            self._ask(self._listen())
+            self._run(self._listen())
 
-    def _ask(self, work: Coroutine[Any, Any, None]) -> None:
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    # In the server's own thread.
+    # In the server's thread.
 
     async def _main(self) -> None:
         self._loop = asyncio.get_running_loop()

@@ -1,4 +1,4 @@
-"""What the fake says when nobody told it what to say."""
+"""The text of a completion that was not scripted, and how text is cut into tokens."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _text(content: object) -> str:
 
 
 def default_text(prompt: str) -> str:
-    """Return a short, sensible text for a prompt; the same one every time."""
+    """Return a short text for a prompt; always the same one for the same prompt."""
     words = set(re.findall(r"\w+", prompt.lower()))
     if words & {"go", "golang"} and words & {"http", "stream", "streams", "streaming"}:
         return GO_STREAMING

@@ -1,4 +1,4 @@
-"""The tokens that the fake has issued, and how often each one was used."""
+"""The tokens that the fake has issued, and how many requests each has made."""
 
 from __future__ import annotations
 
@@ -19,15 +19,13 @@ class Usage:
 
     Attributes:
         count: Requests in this window, this one included.
-        allowed: How many a window takes.
+        allowed: How many a window allows.
         reset: Whole seconds until the next window.
-        seconds: The same, exactly.
     """
 
     count: int
     allowed: int
     reset: int
-    seconds: float
 
 
 @define
@@ -39,17 +37,17 @@ class Tokens:
     _windows: dict[str, _Window] = field(factory=dict)
 
     def issue(self, expires_at: float) -> str:
-        """Enter a new token."""
+        """Issue a new token."""
         token = f"fake-token-{len(self._expiry) + 1}"
         self._expiry[token] = expires_at
         return token
 
     def revoke(self) -> None:
-        """Strike every token that was issued so far."""
+        """Invalidate every token that was issued so far."""
         self._revoked.update(self._expiry)
 
     @property
-    def issued(self) -> tuple[str, ...]:
+    def tokens(self) -> tuple[str, ...]:
         """Every token, in the order of issue."""
         return tuple(self._expiry)
 
@@ -67,4 +65,4 @@ class Tokens:
             window = self._windows[token] = _Window(now)
         window.count += 1
         left = window.start + seconds - now
-        return Usage(window.count, allowed, math.ceil(left), left)
+        return Usage(window.count, allowed, math.ceil(left))

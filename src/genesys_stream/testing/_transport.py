@@ -1,4 +1,4 @@
-"""The fake in memory: an httpx transport for both worlds, that paces and breaks as a network would."""
+"""The fake in memory: an httpx transport, blocking and async, with the pauses and errors of a network."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import httpx
 from ._app import App
 from ._values import Answer, Drop, Piece, Refuse, Request
 
-# What a player yields: bytes to hand over, or seconds to sleep.
+# Bytes to return, or seconds to sleep.
 _Step = Iterator["bytes | float"]
 
 
 def _play(
     pieces: Iterable[Piece], http: Any, read_timeout: float | None, now: Callable[[], float], promised: int = 0
 ) -> _Step:
-    """Play pieces against a clock, and raise what httpx raises when a network does this to it.
+    """Yield what is due by the clock, and raise what httpx raises for a fault of the network.
 
     Pauses count from the piece before, not from when it was fetched: a model does not wait for its reader.
     `promised` is the Content-Length, where there is one.
@@ -42,9 +42,9 @@ def _play(
             raise http.RemoteProtocolError("peer closed connection without sending complete message body")
         else:
             due += piece
-            patience = float("inf") if read_timeout is None else waiting_since + read_timeout
-            if due > patience:
-                yield max(0.0, patience - now())
+            timeout_at = float("inf") if read_timeout is None else waiting_since + read_timeout
+            if due > timeout_at:
+                yield max(0.0, timeout_at - now())
                 raise http.ReadTimeout("timed out")
             yield max(0.0, due - now())
     if sent < promised:
@@ -92,9 +92,9 @@ class _Body:
 
 
 class FakeTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """A transport that asks the fake instead of a network, for `httpx.Client` and `httpx.AsyncClient`.
+    """A transport for `httpx.Client` and `httpx.AsyncClient` that is answered by the fake, without a network.
 
-    Host names do not matter to it. The read timeout of a request is kept; the other timeouts have nothing to wait for.
+    Host names are ignored. The read timeout of a request holds; the other timeouts have nothing to wait for.
     """
 
     def __init__(self, app: App, clock: Callable[[], float], http: ModuleType = httpx) -> None:
@@ -127,7 +127,7 @@ class FakeTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
             method=request.method,
             path=request.url.path,
             query=request.url.query.decode("ascii"),
-            headers=tuple((name.lower(), value) for name, value in request.headers.multi_items()),
+            headers={name.lower(): value for name, value in request.headers.items()},
             body=body,
             at=self._clock(),
         )

@@ -1,6 +1,6 @@
-"""What goes into the fake, what comes out of it, and what is written down: frozen nouns.
+"""Requests, answers and log entries: frozen values.
 
-An `Answer` is all that an adapter knows how to play; everything else that can be scripted is turned into one.
+The adapters (in memory, over a socket) can play an `Answer` and nothing else; whatever is scripted becomes one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 
 def headers_of(headers: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
@@ -17,31 +17,58 @@ def headers_of(headers: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]
     return tuple((headers or {}).items())
 
 
-@frozen
+@frozen(kw_only=True)
 class Request:
-    """A request as the fake sees it, however it came.
+    """A request as the fake sees it, from either adapter.
 
     Attributes:
+        at: When it came, in seconds since 1970 by the fake's clock.
         method: GET, POST, ...
-        path: The path alone, percent-decoded.
-        query: What followed the question mark, as it came.
-        headers: Pairs of lower-case names and values.
+        path: The path without the query, percent-decoded.
+        query: The query string, without the question mark.
+        headers: Lower-case names to values, Authorization included.
         body: The whole body.
-        at: When it came, in the fake's own seconds since 1970.
-        connection: The number of the TCP connection that it came over; None in memory.
+        connection: The number of the TCP connection, from 1; None in memory.
     """
 
+    at: float
     method: str
     path: str
     query: str = ""
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: dict[str, str] = field(factory=dict)
     body: bytes = b""
-    at: float = 0.0
     connection: int | None = None
 
-    def header(self, name: str) -> str | None:
-        """Return the first header of this name, in any case, or None."""
-        return next((value for key, value in self.headers if key == name.lower()), None)
+    @property
+    def json(self) -> Any:
+        """The body, parsed.
+
+        Raises:
+            ValueError: The body is not JSON.
+        """
+        return json.loads(self.body)
+
+
+@frozen(kw_only=True)
+class Entry(Request):
+    """An entry of the request log: a request, and how it was answered.
+
+    Attributes:
+        at: When the request came, in seconds since 1970 by the fake's clock.
+        method: GET, POST, ...
+        path: The path without the query, percent-decoded.
+        query: The query string, without the question mark.
+        headers: Lower-case names to values, Authorization included.
+        body: The whole body.
+        connection: The number of the TCP connection, from 1; None in memory.
+        status: The status of the answer; None where the connection broke before the status line.
+        correlation_id: The `ININ-Correlation-Id` of the answer.
+        route: "completions", "push", "tokens", or "" for a path that the fake does not know.
+    """
+
+    status: int | None = None
+    correlation_id: str = ""
+    route: str = ""
 
 
 @frozen
@@ -102,42 +129,4 @@ class Answer:
             framing = ("Content-Length", str(len(whole)))
         else:
             framing = ("Transfer-Encoding", "chunked")
-        return Answer(self.status, (*self.headers, framing), self.pieces, self.before)
-
-
-@frozen
-class Entry:
-    """One line of the diary: what was asked, and what was answered.
-
-    Attributes:
-        at: When the request came, in the fake's own seconds since 1970.
-        method: GET, POST, ...
-        path: The path alone.
-        query: What followed the question mark, as it came.
-        headers: Lower-case names to values, Authorization included: it is a fake.
-        body: The whole body.
-        status: What was answered; None when the connection broke before the status line.
-        correlation_id: The `ININ-Correlation-Id` of the answer.
-        route: "completions", "push", "tokens", or "" for a path that the fake does not know.
-        connection: The number of the TCP connection, from 1; None in memory.
-    """
-
-    at: float
-    method: str
-    path: str
-    query: str = ""
-    headers: dict[str, str] = field(factory=dict)
-    body: bytes = b""
-    status: int | None = None
-    correlation_id: str = ""
-    route: str = ""
-    connection: int | None = None
-
-    @property
-    def json(self) -> Any:
-        """The body, parsed.
-
-        Raises:
-            ValueError: The body is not JSON.
-        """
-        return json.loads(self.body)
+        return evolve(self, headers=(*self.headers, framing))

@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from ... import _errors
 from ..._errors import StatusError
-from ..._wire import join_surrogates, kind
+from ..._wire import join_surrogates, type_name
 
 _EXCERPT = 200
 
@@ -99,13 +99,13 @@ def checked_headers(argument: str, headers: object) -> dict[str, str]:
         InvalidArgument: A name is no token, or a value has characters that no header has.
     """
     if not isinstance(headers, Mapping):
-        raise _errors.InvalidArgument(argument, f"must be a mapping of names to values, not {kind(headers)}")
+        raise _errors.InvalidArgument(argument, f"must be a mapping of names to values, not {type_name(headers)}")
     checked: dict[str, str] = {}
     for name, value in headers.items():
         if not isinstance(name, str) or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name):
             raise _errors.InvalidArgument(argument, "must have header names of letters, digits and hyphens")
         if not isinstance(value, str):
-            raise _errors.InvalidArgument(f"{argument}[{name!r}]", f"must be a string, not {kind(value)}")
+            raise _errors.InvalidArgument(f"{argument}[{name!r}]", f"must be a string, not {type_name(value)}")
         if not re.fullmatch(r"[\t -~]*", value):
             raise _errors.InvalidArgument(f"{argument}[{name!r}]", "must be printable ASCII without line ends")
         if name.title() in _FRAMING:

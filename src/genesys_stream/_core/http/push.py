@@ -1,4 +1,4 @@
-"""A push as a request flow: the request, its retries, and the receipt."""
+"""A push as a conversation: the request, and the receipt."""
 
 from __future__ import annotations
 
@@ -10,35 +10,36 @@ from .exchange import Reply, Request
 from .retry import RequestFlow, Retry, RetryState, never_sent, send_with_retry
 
 ONCE = Retry(attempts=1)
-"""The retry policy of a sink: one attempt, because its relay decides when to send again."""
+"""For a sink, whose relay decides when to send again."""
 
 
 def push_request(url: str, content: bytes) -> Request:
-    """Return the request of a push whose payload is `content`."""
+    """Make the request for a push whose payload is `content`."""
     return Request("POST", url, {"Content-Type": "application/json", "Accept": "application/json"}, content)
 
 
-def dry_receipt(content: bytes) -> PushReceipt:
-    """Return the receipt of a dry run."""
+def dry_run_flow(content: bytes) -> RequestFlow[PushReceipt]:
+    """Send nothing; returns the receipt of a dry run."""
     return PushReceipt(status="dry_run", attempts=0, extra={"bytes": len(content)})
+    yield  # which makes it a flow like any other
 
 
 def push(request: Request, retry: Retry, *, reauthorise: bool, resend_lost: bool) -> RequestFlow[PushReceipt]:
-    """Send a push, with retries.
+    """Send a push.
 
     Args:
         request: The push.
-        retry: The retry policy.
-        reauthorise: Whether to replace a refused token, once, and send again.
+        retry: How patient to be.
+        reauthorise: Whether a refused token may be replaced.
         resend_lost: Whether to send the same bytes again when an answer was lost.
 
     Returns:
         The receipt.
 
     Raises:
-        StatusError: The service refused the push.
-        AmbiguousDelivery: An answer was lost and no later attempt succeeded, so that nobody knows whether the push was
-            accepted.
+        StatusError: The service said no.
+        AmbiguousDelivery: An answer was lost, and none that came later made up for it, so that nobody knows whether
+            the push was taken.
         NetworkError: The push was never sent.
     """
     retries = RetryState(retry)
@@ -53,7 +54,7 @@ def push(request: Request, retry: Retry, *, reauthorise: bool, resend_lost: bool
 
 
 def _receipt(reply: Reply, retries: RetryState) -> PushReceipt:
-    """Return the receipt of a successful reply, whatever its body looks like."""
+    """A success is a success, whatever its body looks like."""
     try:
         payload = json.loads(reply.body)
     except (ValueError, RecursionError):

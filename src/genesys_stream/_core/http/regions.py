@@ -10,7 +10,7 @@ from attrs import frozen
 
 from ..._errors import ConfigurationError
 from ..._values._checks import shown
-from ..._wire import kind
+from ..._wire import type_name
 
 DOMAINS: dict[str, str] = {
     "us-east-1": "mypurecloud.com",
@@ -75,10 +75,10 @@ def endpoints(
     """
     for name, value in (("region", region), ("base_url", base_url), ("login_url", login_url)):
         if value is not None and not isinstance(value, str):
-            msg = f"{name} must be a string, not {kind(value)}"
+            msg = f"{name} must be a string, not {type_name(value)}"
             raise ConfigurationError(msg)
     if not isinstance(allow_insecure_http, bool):
-        msg = f"allow_insecure_http must be True or False, not {kind(allow_insecure_http)}"
+        msg = f"allow_insecure_http must be True or False, not {type_name(allow_insecure_http)}"
         raise ConfigurationError(msg)
     if base_url is not None:
         base_url = _checked("base_url", base_url, allow_insecure_http)

@@ -18,7 +18,7 @@ from attrs import field, frozen
 from ... import _errors
 from ..._errors import GenesysStreamError, NetworkError
 from ..._values._checks import LONGEST, check_seconds, check_whole
-from ..._wire import kind
+from ..._wire import type_name
 from .exchange import Reply, Request, status_error
 
 T = TypeVar("T")
@@ -77,7 +77,7 @@ class Retry:
         check_seconds("wait_max", self.wait_max)
         check_seconds("retry_after_max", self.retry_after_max, endless=True)
         if not callable(self.jitter):
-            raise _errors.InvalidArgument("jitter", f"must be a callable, not {kind(self.jitter)}")
+            raise _errors.InvalidArgument("jitter", f"must be a callable, not {type_name(self.jitter)}")
 
 
 class RetryState:
@@ -87,6 +87,7 @@ class RetryState:
         retry: The retry policy.
 
     Attributes:
+        failures: How many failures count against the policy so far.
         attempts: How many times the request was sent, the current attempt included.
         resent: How many of these followed a lost answer.
     """
@@ -99,20 +100,25 @@ class RetryState:
 
     def reset(self) -> None:
         """Start again with all attempts and the shortest wait, as after a success."""
-        self._failures = 0
+        self.failures = 0
         self._bounds = backoff.expo(factor=self._retry.wait_initial, max_value=self._retry.wait_max)
         next(self._bounds)  # expo() begins with None
 
     def exhausted(self, error: GenesysStreamError) -> bool:
         """Return whether no attempt is left after this error, or its Retry-After is longer than may be waited out."""
         asked = error.retry_after or 0.0
-        return self._failures + 1 >= self._retry.attempts or asked > self._retry.retry_after_max
+        return self.failures + 1 >= self._retry.attempts or asked > self._retry.retry_after_max
 
-    def backoff(self, error: GenesysStreamError) -> float:
-        """Count a failure and return the seconds to wait: the error's Retry-After plus jitter up to the next bound."""
-        self._failures += 1
+    def backoff(self, error: GenesysStreamError, *, counts: bool = True) -> float:
+        """Return the seconds to wait after a failure: its Retry-After plus jitter up to the next bound.
+
+        Args:
+            error: The failure.
+            counts: Whether it counts against the policy's attempts.
+        """
+        self.failures += counts
         self.attempts += 1
-        return min((error.retry_after or 0.0) + self._retry.jitter(next(self._bounds)), LONGEST)
+        return min(max(0.0, error.retry_after or 0.0) + self._retry.jitter(next(self._bounds)), LONGEST)
 
     def wait_after(self, error: GenesysStreamError) -> float:
         """Return the seconds to wait before the next attempt, or raise the error if there must be none.

@@ -15,7 +15,7 @@ from attrs import evolve, field, frozen
 from ... import _errors
 from ..._values import Timeouts
 from ..._values._checks import check_whole
-from ..._wire import kind
+from ..._wire import type_name
 from .exchange import checked_headers
 from .regions import endpoints
 from .retry import Retry
@@ -72,10 +72,10 @@ class Settings:
         wanted = {name: value for name, value in changes.items() if value is not None}
         for name, cls in (("timeouts", Timeouts), ("retry", Retry)):
             if name in wanted and not isinstance(wanted[name], cls):
-                raise _errors.InvalidArgument(name, f"must be {cls.__name__}, not {kind(wanted[name])}")
+                raise _errors.InvalidArgument(name, f"must be {cls.__name__}, not {type_name(wanted[name])}")
         check_whole("max_event_bytes", wanted.get("max_event_bytes", 1))
         if not callable(wanted.get("on_event", callable)):
-            raise _errors.InvalidArgument("on_event", f"must be a callable, not {kind(wanted['on_event'])}")
+            raise _errors.InvalidArgument("on_event", f"must be a callable, not {type_name(wanted['on_event'])}")
         if "headers" in wanted:
             wanted["headers"] = {**self.headers, **checked_headers("headers", wanted["headers"])}
         return evolve(self, **wanted) if wanted else self

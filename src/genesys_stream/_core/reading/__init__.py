@@ -1,1 +1,1 @@
-"""A stream that is read: bytes to events, events to chunks, chunks to a completion."""
+"""Reading a stream: bytes to events, events to chunks, chunks to a completion."""

@@ -1,16 +1,16 @@
-"""Complete JSON values, found in text that comes in pieces, and read into a caller's class, as soon as they are there.
+"""The elements of a JSON array, read into a caller's class as soon as each is complete in the text of a stream.
 
-The scanner finds them, an `Artifact` judges and parses, and the reader here does both for the elements of an array.
+The scanner finds them, and `Artifact.parse` reads them.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from typing import Generic, TypeVar, get_origin
+from typing import Generic, TypeVar
 
-from ..._errors import InvalidArgument, ParseError
+from ..._errors import ParseError
 from ..._values import Artifact
-from ..._values._checks import shown
+from ..._values._checks import check_readable
 from .json_scanner import MAX_BYTES, ArtifactScanner
 
 T = TypeVar("T")
@@ -21,16 +21,15 @@ class ArtifactReader(Generic[T]):
 
     Args:
         path: Where the array is, such as "items" or "result.items"; "$" for a text that is an array.
-        into: An attrs class, or anything else that cattrs can structure.
+        into: The class of an element; what `Completion.parse` takes.
         max_bytes: The largest element, in UTF-8 bytes; a larger one is a ParseError.
 
     Raises:
-        InvalidArgument: If an argument is of the wrong kind.
+        InvalidArgument: An argument has the wrong type.
     """
 
     def __init__(self, path: str, into: type[T], *, max_bytes: int = MAX_BYTES) -> None:
-        if not _is_readable(into):
-            raise InvalidArgument("into", f"must be a class, not {shown(into)}")
+        check_readable("into", into)
         self._scanner = ArtifactScanner("element", path, max_bytes=max_bytes)
         self._path = path
         self._into = into
@@ -38,26 +37,25 @@ class ArtifactReader(Generic[T]):
         self._waiting: deque[Artifact | ParseError] = deque()
 
     def feed(self, text: str) -> list[T]:
-        """Take text.
+        """Read the elements that the next text completes.
 
         Args:
             text: A delta, cut anywhere.
 
         Returns:
-            The values of the elements that it completes, up to one that cannot be parsed, for which the next call
-            raises.
+            The values of these elements, up to one that cannot be parsed, for which the next call raises.
 
         Raises:
-            ParseError: An element is not what the class asks for; `text` has it. The next call goes on behind it.
+            ParseError: An element does not fit the class; `text` has it. The next call continues after it.
         """
         self._waiting.extend(self._scanner.feed(text))
         return self._read()
 
     def close(self) -> list[T]:
-        """Take note of the end of a text that is complete; do not call it for one that broke.
+        """Mark the text as ended and complete; not to be called for a stream that broke.
 
         Returns:
-            The values that were still to be given, as a rule none.
+            The values that were not returned yet, as a rule none.
 
         Raises:
             ParseError: As `feed`; or the text ends inside the array, and `text` has the unfinished element, if there
@@ -89,12 +87,3 @@ class ArtifactReader(Generic[T]):
                 raise
             self._waiting.popleft()
         return values
-
-
-def _is_readable(into: object) -> bool:
-    """Whether it is a class, or a form of typing such as `list[Item]`, `Item | None` or `Any`."""
-    return (
-        isinstance(into, type)
-        or get_origin(into) is not None
-        or type(into).__module__ in {"typing", "typing_extensions"}
-    )

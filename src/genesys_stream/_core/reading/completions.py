@@ -1,4 +1,4 @@
-"""A completion as a request flow: what may be asked for, the request, and a whole answer."""
+"""The request for a completion: its options, its body, and a whole answer."""
 
 from __future__ import annotations
 
@@ -11,27 +11,30 @@ from typing_extensions import TypedDict
 from ... import _errors
 from ..._values import Completion, Message, Timeouts
 from ..._values._checks import shown
-from ..._wire import dumps, kind, unstructure
+from ..._wire import dumps, type_name, unstructure
 from ..http.exchange import Request, checked_headers
 from ..http.retry import RequestFlow, Retry, RetryState, send_with_retry
 from ..http.settings import Settings
 from .accumulate import CompletionAccumulator
 from .chunks import ChunkDecoder, is_event_stream, read_completion, truncated
+from .json_schema import response_format
 
 TOKEN_MARGIN = 300.0
 """For how many seconds the token that opens a stream must still be good."""
 
 
 class CompletionOptions(TypedDict, total=False):
-    """What a completion may be asked for with, beside the model and the messages.
+    """The options of a completion, beside the model and the messages.
 
-    The names are the ones of the OpenAI format; None leaves one out.
+    The names are those of OpenAI's format; an option that is None is not sent.
 
     Attributes:
+        response_format: What the service takes, as a mapping; or a class that the text will be parsed into (attrs, a
+            dataclass or a pydantic model), of which the JSON schema is sent.
         extra_body: Fields of the request that have no name here.
         extra_headers: Headers for this call alone.
-        timeouts: The clocks of this call, in place of the client's.
-        retry: The patience of this call, in place of the client's.
+        timeouts: The timeouts of this call, in place of the client's.
+        retry: The retry policy of this call, in place of the client's.
     """
 
     temperature: float | None
@@ -43,7 +46,7 @@ class CompletionOptions(TypedDict, total=False):
     tools: Sequence[Mapping[str, Any]] | None
     tool_choice: str | Mapping[str, Any] | None
     parallel_tool_calls: bool | None
-    response_format: Mapping[str, Any] | None
+    response_format: Mapping[str, Any] | type[Any] | None
     seed: int | None
     stream_options: Mapping[str, Any] | None
     frequency_penalty: float | None
@@ -62,7 +65,7 @@ class CompletionOptions(TypedDict, total=False):
 
 _OF_THE_CALL = ("extra_body", "extra_headers", "timeouts", "retry")
 
-# What an option is in JSON; how far its numbers go, and what its objects hold, is for the service to say.
+# The types of an option; the range of its numbers, and what its objects hold, is for the service to check.
 _OPTIONS: dict[str, tuple[type, ...]] = {
     "temperature": (int, float),
     "top_p": (int, float),
@@ -97,16 +100,18 @@ _WORDS = {
 
 @frozen
 class Call:
-    """One call for a completion, ready to be made.
+    """A call for a completion, ready to be made.
 
     Attributes:
         request: What is sent.
         choices: How many choices were asked for.
-        settings: The client's settings, with what this call changed.
+        usage_wanted: Whether the usage was asked for, which follows the finish reasons in a chunk of its own.
+        settings: The client's settings, with those of this call in their place.
     """
 
     request: Request
     choices: int
+    usage_wanted: bool
     settings: Settings
 
 
@@ -118,10 +123,10 @@ def completion_call(
     stream: bool,
     options: CompletionOptions,
 ) -> Call:
-    """Make ready a call for a completion.
+    """Build the request of a completion.
 
     Raises:
-        InvalidArgument: The model, a message or an option will not do.
+        InvalidArgument: The model, a message or an option is invalid.
     """
     wanted: Mapping[str, Any] = options
     for name in wanted:
@@ -132,7 +137,7 @@ def completion_call(
     if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Sequence):
         raise _errors.InvalidArgument(
             "messages",
-            f'must be a list of messages such as {{"role": "user", "content": "Hi"}}, not {kind(messages)}',
+            f'must be a list of messages such as {{"role": "user", "content": "Hi"}}, not {type_name(messages)}',
         )
     if not messages:
         raise _errors.InvalidArgument("messages", "must hold at least one message")
@@ -140,7 +145,7 @@ def completion_call(
     if extra_body is None:
         extra_body = {}
     if not isinstance(extra_body, Mapping):
-        raise _errors.InvalidArgument("extra_body", f"must be a mapping, not {kind(extra_body)}")
+        raise _errors.InvalidArgument("extra_body", f"must be a mapping, not {type_name(extra_body)}")
     chosen = {name: wanted[name] for name in wanted if name in _OPTIONS and wanted[name] is not None}
     try:
         body: dict[str, Any] = {
@@ -168,26 +173,35 @@ def completion_call(
         **checked_headers("extra_headers", {} if extra_headers is None else extra_headers),
     }
     request = Request("POST", settings.completions_url, headers, content, token_margin=TOKEN_MARGIN, long=True)
-    return Call(request, choices, settings.changed(timeouts=wanted.get("timeouts"), retry=wanted.get("retry")))
+    stream_options = body.get("stream_options")
+    usage_wanted = isinstance(stream_options, Mapping) and stream_options.get("include_usage") is True
+    changed = settings.changed(timeouts=wanted.get("timeouts"), retry=wanted.get("retry"))
+    return Call(request, choices, usage_wanted, changed)
 
 
 def _message(index: int, message: object) -> dict[str, Any]:
     plain = unstructure(message)
     if not isinstance(plain, dict):
-        raise _errors.InvalidArgument(f"messages[{index}]", f"must be a mapping or a Message, not {kind(message)}")
+        raise _errors.InvalidArgument(f"messages[{index}]", f"must be a mapping or a Message, not {type_name(message)}")
     if not isinstance(plain.get("role"), str):
-        raise _errors.InvalidArgument(f"messages[{index}]['role']", f"must be a string, not {kind(plain.get('role'))}")
+        raise _errors.InvalidArgument(
+            f"messages[{index}]['role']", f"must be a string, not {type_name(plain.get('role'))}"
+        )
     content = plain.get("content")
     if isinstance(content, (int, float)):
-        raise _errors.InvalidArgument(f"messages[{index}]['content']", f"must be text or parts, not {kind(content)}")
+        raise _errors.InvalidArgument(
+            f"messages[{index}]['content']", f"must be text or parts, not {type_name(content)}"
+        )
     return plain
 
 
 def _option(name: str, value: object) -> Any:
+    if name == "response_format" and isinstance(value, type):
+        return response_format(value)
     plain, kinds = unstructure(value), _OPTIONS[name]
     if not isinstance(plain, kinds) or (isinstance(plain, bool) and bool not in kinds):
-        wanted = " or ".join(_WORDS[one] for one in kinds if one is not int or float not in kinds)
-        raise _errors.InvalidArgument(name, f"must be {wanted}, not {kind(value)}")
+        wanted = " or ".join(_WORDS[type_] for type_ in kinds if type_ is not int or float not in kinds)
+        raise _errors.InvalidArgument(name, f"must be {wanted}, not {type_name(value)}")
     return plain
 
 
@@ -200,18 +214,18 @@ def _is_json(value: object) -> bool:
 
 
 def _shown(value: object) -> str:
-    return "an empty one" if value == "" else kind(value)
+    return "an empty one" if value == "" else type_name(value)
 
 
 def complete(call: Call, *, reauthorise: bool) -> RequestFlow[Completion]:
-    """Ask for a whole completion.
+    """Request a whole completion.
 
     Returns:
         The completion.
 
     Raises:
-        StatusError: The service said no.
-        NetworkError: No answer could be had.
+        StatusError: The service refused the request.
+        NetworkError: No answer came.
         ProtocolError: The answer is not a completion.
     """
     reply = yield from send_with_retry(call.request, RetryState(call.settings.retry), reauthorise=reauthorise)
@@ -221,6 +235,7 @@ def complete(call: Call, *, reauthorise: bool) -> RequestFlow[Completion]:
     accumulator = CompletionAccumulator(call.choices)
     for chunk in decoder.feed(reply.body):
         accumulator.add(chunk)
+    decoder.close()
     if decoder.failure is not None:
         decoder.failure.partial = accumulator.completion
         raise decoder.failure

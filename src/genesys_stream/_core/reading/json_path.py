@@ -1,4 +1,4 @@
-"""Where in a JSON document something is: keys and indices from its root."""
+"""Paths in a JSON document: keys and indices from its root."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import re
 
 from ..._errors import InvalidArgument
 from ..._values._checks import shown
-from ..._wire import kind
+from ..._wire import type_name
 
 _SEGMENT = re.compile(r"""\.?([^.\[\]"']+)|\[([0-9]{1,9})\]|\[("(?:[^"\\]|\\.)*")\]""")
 
 
 def parse_path(path: object) -> tuple[str | int, ...]:
-    """Read a path such as `result.items`, `$.choices[0].rows` or `$["a.key"]`.
+    """Parse a path such as `result.items`, `$.choices[0].rows` or `$["a.key"]`.
 
     Args:
         path: "" and "$" are the document itself.
@@ -25,7 +25,7 @@ def parse_path(path: object) -> tuple[str | int, ...]:
         InvalidArgument: It is not such a path.
     """
     if not isinstance(path, str):
-        raise InvalidArgument("path", f"must be a string, got {kind(path)}")
+        raise InvalidArgument("path", f"must be a string, got {type_name(path)}")
     at = 1 if path[:1] == "$" and path[1:2] in {"", ".", "["} else 0
     segments: list[str | int] = []
     while at < len(path):
@@ -41,7 +41,7 @@ def parse_path(path: object) -> tuple[str | int, ...]:
 
 
 def decoded(string: str) -> str | None:
-    """What a JSON string with its quotes says; None if it is none."""
+    """Return the value of a JSON string with its quotes; None if it is invalid."""
     if "\\" not in string:
         return string[1:-1]
     try:
@@ -51,7 +51,7 @@ def decoded(string: str) -> str | None:
 
 
 def spelled(path: tuple[str | int, ...]) -> str:
-    """Write a path as `parse_path` reads it, from "$" on."""
+    """Format a path as `parse_path` reads it, beginning with "$"."""
     plain = re.compile(r"[^\W\d]\w*")
     return "$" + "".join(
         f".{segment}" if isinstance(segment, str) and plain.fullmatch(segment) else f"[{json.dumps(segment)}]"

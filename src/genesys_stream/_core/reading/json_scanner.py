@@ -1,15 +1,15 @@
 r"""Complete JSON values, found in text that comes in pieces, as soon as they are complete.
 
-The scanner knows brackets, strings and their escapes, and no more of JSON: it looks at every character once, never
-raises over what a model says, and leaves the judgement to `Artifact.parse`.
-So a value with a fault inside is found by its brackets, a bracket closes whichever is open, and a missing or doubled
-comma changes nothing.
+The scanner knows only brackets, strings and their escapes. It reads every character once and never raises because of a
+model's text; `Artifact.parse` finds out whether a value is valid JSON.
+So an invalid value is found by its brackets, a bracket closes whichever is open, and a missing or doubled comma changes
+nothing.
 
-Outside of all values stands what is no JSON: prose, Markdown's fences, white space.
-There the first `{` or `[` opens a value, in prose as well; quotes mean nothing there.
-What is skipped is told by what is found: artifacts never overlap, and each has its offset in the stream's text.
+Outside of all values there may be text that is not JSON: prose, Markdown's fences, white space.
+There the first `{` or `[` opens a value, in prose as well; quotes have no meaning.
+Artifacts never overlap, and each has its offset in the stream's text, so that what was skipped can be derived.
 
-Nesting is counted, not followed, so no depth is too deep for the scanner; `json.loads` refuses some thousand levels,
+Nesting is counted without recursion, so the scanner has no limit of depth; `json.loads` refuses some thousand levels,
 which is a ParseError.
 """
 
@@ -22,15 +22,15 @@ from typing import Literal, NamedTuple, TypeAlias
 from ..._errors import InvalidArgument
 from ..._values import Artifact
 from ..._values._checks import shown
-from ..._wire import kind
-from ..relaying.text import prefix_length, utf8_size
+from ..._wire import type_name
+from ..text import prefix_length, utf8_size
 from .json_path import decoded, parse_path, spelled
 from .surrogates import SurrogateJoiner
 
 Mode: TypeAlias = Literal["value", "element", "ndjson"]
 
 MAX_BYTES = 2**20
-"""How large an artifact may be, in UTF-8 bytes, unless something else is said."""
+"""The default for the largest artifact, in UTF-8 bytes."""
 
 # What is left of a string: group 1 of each pattern is its closing quote, or a backslash at the end of the text, or
 # nothing: then the string goes on, in this text or in the next one. (The engine's memory grows with repeated escapes,
@@ -56,7 +56,7 @@ def _is_json(text: str) -> bool:
 
 
 class Found(NamedTuple):
-    """An artifact, and where the scanner was when it was over."""
+    """An artifact, and where the scanner was when it was complete."""
 
     artifact: Artifact
     end: int
@@ -64,7 +64,7 @@ class Found(NamedTuple):
 
 
 class ArtifactScanner:
-    """Finds JSON values in text that is cut anywhere, each once it is complete.
+    """Finds JSON values in text that is cut anywhere, each as soon as it is complete.
 
     Modes:
 
@@ -79,11 +79,11 @@ class ArtifactScanner:
         mode: What to find.
         path: Where the array is, for the mode "element": keys and indices from the document's root, such as "items",
             "result.items" or "choices[0].rows"; "$", the root itself, if it is not given.
-        max_bytes: The largest artifact, in UTF-8 bytes: of a larger one as much is given, as incomplete, and the rest
-            is skipped.
+        max_bytes: The largest artifact, in UTF-8 bytes; of a larger one that much is returned as incomplete, and the
+            rest is skipped.
 
     Raises:
-        InvalidArgument: If an argument is of the wrong kind, or a path is given for another mode.
+        InvalidArgument: An argument has the wrong type, or a path is given for another mode.
     """
 
     def __init__(self, mode: Mode, path: str = "$", *, max_bytes: int = MAX_BYTES) -> None:
@@ -105,11 +105,11 @@ class ArtifactScanner:
         self._joiner = SurrogateJoiner()
         self._found: list[Found] = []
         self._index = 0
-        self._chars = 0  # before the text at hand
+        self._chars = 0  # before the current text
         self._bytes = 0
-        self._measured = (0, 0)  # characters and bytes of the text at hand
+        self._measured = (0, 0)  # characters and bytes of the current text
 
-        # Where the text at hand goes on: the brackets open along the path; how many values each of these has had;
+        # Where the current text continues: the brackets open along the path; how many values each of these has had;
         # and, in an object, whether the next value is the one on the path, None when a key comes before it.
         self._open: list[str] = []
         self._counts: list[int] = []
@@ -122,7 +122,7 @@ class ArtifactScanner:
         # What is kept: of the artifact, of a key, or of a whole text that may be a scalar; None if nothing is.
         self._parts: list[str] | None = None
         self._kept = 0  # bytes
-        self._from = 0  # in the text at hand
+        self._from = 0  # in the current text
         self._start = self._offset = 0  # of it in the stream, in characters and in bytes
         self._is_key = self._is_lead = False
         self._blank = self._mode == "value"  # nothing but white space, so far
@@ -134,36 +134,36 @@ class ArtifactScanner:
 
     @property
     def inside(self) -> bool:
-        """Whether the array at the path has begun and is not over."""
+        """Whether the array at the path has begun and is not closed."""
         return len(self._open) > len(self._path)
 
     def feed(self, text: str) -> list[Artifact]:
-        """Take text.
+        """Find the artifacts that the next text completes.
 
         Args:
             text: A delta, cut anywhere, even between the halves of a surrogate pair.
 
         Returns:
-            The artifacts that it completes, in their order.
+            These artifacts, in order.
 
         Raises:
             InvalidArgument: The text is not a string.
         """
         if not isinstance(text, str):
-            raise InvalidArgument("text", f"must be a string, not {kind(text)}")
+            raise InvalidArgument("text", f"must be a string, not {type_name(text)}")
         return [found.artifact for found in self.scan(text)]
 
     def close(self) -> list[Artifact]:
-        """Take note of the end; the scanner is as new.
+        """Mark the text as ended, and reset the scanner.
 
         Returns:
-            The value that has begun and is not over, if there is one, as incomplete; or a last line, or a scalar that
-            is the whole text, which is complete if it is JSON.
+            The value that has begun and is not complete, if there is one; or a last line, or a scalar that is the whole
+            text, which is complete if it is JSON.
         """
         return [found.artifact for found in self.end()]
 
     def scan(self, text: str) -> list[Found]:
-        """As `feed`, for who has to know where in the text each artifact was over."""
+        """Do what `feed` does, and return where in the text each artifact was complete."""
         text = self._joiner.feed(text)
         if not text:
             return []
@@ -191,7 +191,7 @@ class ArtifactScanner:
         return found
 
     def end(self) -> list[Found]:
-        """As `close`, for who has to know where in the text each artifact was over."""
+        """Do what `close` does, and return where in the text each artifact ended."""
         found = self.scan(self._joiner.close())
         if self._parts is not None and not self._is_key:
             text = "".join(self._parts).rstrip(" \t\r\n") if self._is_lead or self._in_line else "".join(self._parts)
@@ -257,7 +257,7 @@ class ArtifactScanner:
         return match.end()
 
     def _is_wanted(self, text: str, start: int, token: int | None) -> bool:
-        """Tell whether the value that begins here is the next one along the path; begin to keep what must be kept."""
+        """Whether the value that begins here is the next one along the path; begins to keep a key or an element."""
         if self._open[-1] == "{":
             self._is_key = self._wanted is None and token == _IS_STRING
             if self._is_key:
@@ -332,7 +332,7 @@ class ArtifactScanner:
         self._offset = self._bytes + self._measured[1]
 
     def _keep(self, part: str) -> None:
-        """Keep what the text at hand has of what is not over, unless that is too large by now."""
+        """Keep the current text's part of a value that continues, unless that is too large."""
         assert self._parts is not None  # noqa: S101 - something is being kept
         self._parts.append(part)
         self._kept += utf8_size(part)

@@ -1,6 +1,6 @@
 """Bytes, cut anywhere, to events: the event stream of the WHATWG HTML standard, sections 9.2.5 and 9.2.6.
 
-How to think about it: UTF-8 gives the bytes CR and LF to no other character, so lines can be found in bytes.
+UTF-8 uses the bytes CR and LF for no other character, so lines can be found in bytes.
 A sequence that a line end interrupts is broken wherever the stream was cut; hence decoding what lies between
 line ends gives just what decoding the whole stream gives, and nothing is ever decoded in the middle of a character.
 
@@ -16,7 +16,7 @@ from typing import Any
 from ..._errors import EventTooLarge, InvalidArgument, StreamStateError
 from ..._values import ServerSentEvent
 from ..._values._checks import shown
-from ..._wire import kind
+from ..._wire import type_name
 
 _BOM = b"\xef\xbb\xbf"
 _COLON = 0x3A  # the first byte of a comment
@@ -24,7 +24,7 @@ _COLON = 0x3A  # the first byte of a comment
 # A retry of 292 million years is as good as a longer one, and an integer that every clock and database takes.
 _LONGEST_RETRY = 2**63 - 1
 
-_STRIDE = 2**15  # bytes of a read that are split into lines at once
+_BLOCK_BYTES = 2**15  # how much of a read is split into lines at once
 
 # The generated __init__ of a frozen class sets its fields by name, through a method made for each instance.
 # Setting them through their slots does the same in two thirds of the time, and this is the library's hottest path.
@@ -39,36 +39,39 @@ class EventDecoder:
     An event is bounded by all that was received since the blank line before it: data, comments, field names and
     the unfinished line, each line end counting as one byte.
     When an event outgrows the bound, `feed` first hands out the events before it, and then the decoder has failed for
-    good: the next `feed`, or else `close`, raises. `error` tells without waiting for either.
+    good: the next `feed`, or else `close`, raises. `error` says so without waiting for either.
 
     Args:
         max_event_bytes: How many bytes one event may have.
+
+    Attributes:
+        error: Why no event will follow those handed out so far; None unless the decoder has failed.
 
     Raises:
         InvalidArgument: `max_event_bytes` is not a positive integer.
     """
 
     __slots__ = (
-        "_careful",
+        "_bom",
         "_closed",
         "_data",
-        "_error",
         "_event",
         "_event_retry",
         "_id",
+        "_is_special",
         "_last_event_id",
         "_limit",
         "_line",
-        "_mark",
         "_retry",
         "_size",
         "_skip_lf",
-        "_told",
+        "_was_raised",
+        "error",
     )
 
     def __init__(self, *, max_event_bytes: int = 16 * 2**20) -> None:
         if isinstance(max_event_bytes, bool) or not isinstance(max_event_bytes, int):
-            raise InvalidArgument("max_event_bytes", f"must be a number of bytes, not {kind(max_event_bytes)}")
+            raise InvalidArgument("max_event_bytes", f"must be a number of bytes, not {type_name(max_event_bytes)}")
         if max_event_bytes < 1:
             raise InvalidArgument("max_event_bytes", f"must be at least 1, not {shown(max_event_bytes)}")
         self._limit = max_event_bytes
@@ -81,12 +84,12 @@ class EventDecoder:
         self._last_event_id = ""
         self._retry: int | None = None
         self._event_retry: int | None = None
-        # Rare states, behind one flag that the ordinary read asks about.
-        self._careful = True
-        self._mark: bytes | None = b""  # what may yet become a byte order mark; None when it is settled
+        # Rare states, behind one flag that `feed` checks.
+        self._is_special = True
+        self._bom: bytes | None = b""  # what may yet become a byte order mark; None when it is settled
         self._skip_lf = False  # the last byte was a CR, so that an LF now belongs to a line that has ended
-        self._error: EventTooLarge | None = None
-        self._told = False
+        self.error: EventTooLarge | None = None
+        self._was_raised = False
         self._closed = False
 
     @property
@@ -99,16 +102,11 @@ class EventDecoder:
         """The reconnection time in milliseconds; None until the stream has set one."""
         return self._retry
 
-    @property
-    def error(self) -> EventTooLarge | None:
-        """Why no event will follow those handed out so far; None while all is well."""
-        return self._error
-
     def feed(self, data: bytes | bytearray | memoryview) -> list[ServerSentEvent]:
-        """Take the bytes of one read.
+        """Decode the bytes of one read.
 
         Args:
-            data: The bytes; none at all change nothing.
+            data: The bytes; b"" changes nothing.
 
         Returns:
             The events that are now complete, in order.
@@ -120,14 +118,14 @@ class EventDecoder:
         """
         if type(data) is not bytes:
             if not isinstance(data, (bytes, bytearray, memoryview)):
-                raise InvalidArgument("data", f"must be bytes, not {kind(data)}")
+                raise InvalidArgument("data", f"must be bytes, not {type_name(data)}")
             data = bytes(data)
-        if len(data) > _STRIDE:
-            return self._in_strides(data)
-        if self._careful:
-            data = self._prepare(data)
+        if len(data) > _BLOCK_BYTES:
+            return self._feed_in_blocks(data)
+        if self._is_special:
+            data = self._preprocess(data)
         if b"\r" not in data:
-            # What most reads bring: one event of one line, or a part of a line.
+            # What most reads hold: one event of one line, or a part of a line.
             end = data.find(b"\n")
             if end < 0:
                 if self._size + len(self._line) + len(data) <= self._limit:
@@ -148,7 +146,7 @@ class EventDecoder:
                 return [event]
         else:
             # A CR ends its line at once. Whether it is one half of a CRLF can only matter to the next read.
-            self._careful = self._skip_lf = data.endswith(b"\r")
+            self._is_special = self._skip_lf = data.endswith(b"\r")
             data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
         lines = data.split(b"\n")
@@ -159,7 +157,7 @@ class EventDecoder:
         rest = lines.pop()
         if not lines:
             begun += rest
-            return [] if self._error is None else self._fail(self._error, [])
+            return [] if self.error is None else self._fail(self.error, [])
         if begun:
             lines[0] = b"".join((begun, lines[0]))
             begun.clear()
@@ -214,55 +212,55 @@ class EventDecoder:
             else:
                 size += self._size
         self._size = size
-        return events if self._error is None else self._fail(self._error, events)
+        return events if self.error is None else self._fail(self.error, events)
 
-    def _in_strides(self, data: bytes) -> list[ServerSentEvent]:
-        """Take a long read part by part, so that only its events, and never all of its lines, are held at once."""
+    def _feed_in_blocks(self, data: bytes) -> list[ServerSentEvent]:
+        """Decode a long read block by block, so that only its events, not all of its lines, are in memory at once."""
         events: list[ServerSentEvent] = []
-        for at in range(0, len(data), _STRIDE):
+        for at in range(0, len(data), _BLOCK_BYTES):
             try:
-                events += self.feed(data[at : at + _STRIDE])
+                events += self.feed(data[at : at + _BLOCK_BYTES])
             except EventTooLarge:
                 if not events:
                     raise
-                self._told = False  # to be told when these events have been handed out
-            if self._error is not None:
+                self._was_raised = False  # raise it again, after these events
+            if self.error is not None:
                 break
         return events
 
     def close(self) -> None:
-        """Say that no bytes will follow; an unfinished event is discarded, as the standard has it.
+        """Mark the input as ended; an unfinished event is discarded, as the standard requires.
 
         Raises:
-            EventTooLarge: An event has outgrown `max_event_bytes`, and no `feed` has said so.
+            EventTooLarge: An event has outgrown `max_event_bytes`, and no `feed` has raised it.
         """
-        self._closed = self._careful = True
+        self._closed = self._is_special = True
         self._line.clear()
         self._data.clear()
-        if self._error is not None and not self._told:
-            self._told = True
-            raise self._error
+        if self.error is not None and not self._was_raised:
+            self._was_raised = True
+            raise self.error
 
-    def _prepare(self, data: bytes) -> bytes:
-        """Deal with what only the first bytes, the bytes after a CR, and the bytes after the end have to fear."""
-        if self._error is not None:
-            self._told = True
-            raise self._error.with_traceback(None)  # of the last time it was raised
+    def _preprocess(self, data: bytes) -> bytes:
+        """Handle what concerns only the first bytes, the bytes after a CR, and calls after an error or the end."""
+        if self.error is not None:
+            self._was_raised = True
+            raise self.error.with_traceback(None)  # of the last time it was raised
         if self._closed:
             raise StreamStateError("the decoder is closed")
-        if self._mark is not None:
-            data = self._mark + data
+        if self._bom is not None:
+            data = self._bom + data
             if len(data) < len(_BOM) and _BOM.startswith(data):
-                self._mark = data
+                self._bom = data
                 return b""
-            self._mark = None
+            self._bom = None
             data = data.removeprefix(_BOM)
         if self._skip_lf:
             if not data:
                 return data
             self._skip_lf = False
             data = data.removeprefix(b"\n")
-        self._careful = False
+        self._is_special = False
         return data
 
     def _check(self, lines: list[bytes]) -> None:
@@ -275,18 +273,18 @@ class EventDecoder:
             else:
                 size = 0
             if size > self._limit:
-                self._error = EventTooLarge(f"an event is larger than max_event_bytes={self._limit}", limit=self._limit)
-                self._careful = True
+                self.error = EventTooLarge(f"an event is larger than max_event_bytes={self._limit}", limit=self._limit)
+                self._is_special = True
                 lines[number:] = [b""]
                 if number == 0:
                     self._line.clear()
                 return
 
     def _fail(self, error: EventTooLarge, events: list[ServerSentEvent]) -> list[ServerSentEvent]:
-        """Hand out the events before the error, if there are any; else there is nothing to wait for."""
+        """Return the events before the error, or raise it if there are none."""
         self._line.clear()
         self._data.clear()
         if not events:
-            self._told = True
+            self._was_raised = True
             raise error
         return events

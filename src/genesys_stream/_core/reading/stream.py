@@ -1,15 +1,15 @@
-"""A streamed completion being read, over as many connections as it takes to begin.
+"""The state of one streamed completion, over as many connections as it takes to begin.
 
-`Reading` is told what arrives and when, and says what it wants next:
+`StreamState` is told what arrived and when, and `next_action` says what to do next:
 
-    OPEN    a connection: drive `opening()`, then tell `opened()` what came of it
-    READ    bytes: tell `receive()`, `ended()` or `lost()`; or `expire()` when `due` has passed
+    OPEN    a connection: run `opening()`, then call `opened()` or `refused()` with its result
+    READ    bytes: call `receive()` with what arrived, `lost()` with an error, `expire()` when `due` has passed
     DRAIN   the rest of a body whose meaning is complete, so that its connection can be used again
     NOTHING more
 
-What fails before the first non-empty delta is tried again; what fails afterwards ends the stream, and whoever reads it
-gets every chunk that came before the failure.
-Chunks that say nothing are kept back until one says something, or the stream is complete: nobody sees an attempt fail.
+A failure before the first non-empty delta is retried; a later one ends the stream, after every chunk before it.
+Chunks without content are held until one has content, or the stream is complete, so that no trace of a failed attempt
+is handed out.
 """
 
 from __future__ import annotations
@@ -28,27 +28,33 @@ from .accumulate import CompletionAccumulator
 from .chunks import ChunkDecoder, truncated
 from .completions import Call
 
-_LINGER = 5.0
-"""Seconds to wait for `[DONE]`, or for the usage, once every choice has its finish reason, whatever heartbeats say."""
+_LINGER = 0.5
+"""Seconds to wait for `[DONE]` once every choice has its finish reason, whatever heartbeats say.
+
+Only `[DONE]` can follow, which the service sends together with the finish reason or right after it.
+Where it comes later, or never, no text is missing; the connection is closed instead of used again.
+"""
+
+_USAGE_LINGER = 5.0
+"""The same where the usage was asked for, which comes in a chunk of its own that some gateways have to compute."""
 
 DRAIN_SECONDS = 0.05
 """How long to wait for the end of a body whose meaning is complete, so that its connection can be used again."""
 
 LATE_SECONDS = 0.25
-"""How long a read may take though a clock ran out while nobody read: what came meanwhile is in the socket already."""
+"""How long a read may take though a deadline passed while nobody read: what came meanwhile is in the socket already."""
 
 _NEVER = float("inf")
 
+_Deadline: TypeAlias = tuple[float, float, type[_errors.TimeoutExpired], str]
 
-def _endless(seconds: float | None) -> float:
+
+def _or_never(seconds: float | None) -> float:
     return _NEVER if seconds is None else seconds
 
 
-_Clock: TypeAlias = tuple[float, float, type[_errors.TimeoutExpired], str]
-
-
-class Want(Enum):
-    """What a `Reading` needs to go on."""
+class Action(Enum):
+    """What is to be done next for a stream."""
 
     OPEN = "open"
     READ = "read"
@@ -56,21 +62,28 @@ class Want(Enum):
     NOTHING = "nothing"
 
 
-_OPEN, _READ = Want.OPEN, Want.READ  # an enum's members take their time to be found
+_OPEN, _READ = Action.OPEN, Action.READ  # an enum's members take their time to be found
 
 
-class Reading:
+class StreamState:
     """Reads one streamed completion, over as many connections as it takes to begin.
 
+    Args:
+        call: What was asked for.
+        reauthorise: Whether a refused token can be replaced.
+        now: The time, in seconds of the caller's clock, as everywhere below.
+
     Attributes:
-        want: What it needs next.
-        committed: Whether a non-empty delta was handed out, after which nothing is tried again.
-        failure: What ended it before its end.
+        next_action: What to do next.
+        committed: Whether a non-empty delta was handed out, after which nothing is retried.
+        flows: Whether tokens are coming, so that `due` cannot become sooner while that stays so.
+        failure: What ended the stream before it was complete.
     """
 
     def __init__(self, call: Call, *, reauthorise: bool, now: float) -> None:
-        self.want = _OPEN
+        self.next_action = _OPEN
         self.committed = False
+        self.flows = False
         self.failure: GenesysStreamError | None = None
         self._call = call
         self._retries = RetryState(call.settings.retry)
@@ -88,10 +101,9 @@ class Reading:
         self._held: list[CompletionChunk] = []
         self._accumulator = CompletionAccumulator(call.choices)
         self._decoder: ChunkDecoder | None = None
-        set_to = self._timeouts
-        self._until = now + _endless(set_to.total)
-        self._token_idle = _endless(set_to.token_idle)
-        self._transport_idle = _endless(set_to.transport_idle)
+        self._until = now + _or_never(self._timeouts.total)
+        self._token_idle = _or_never(self._timeouts.token_idle)
+        self._transport_idle = _or_never(self._timeouts.transport_idle)
 
     @property
     def completion(self) -> Completion:
@@ -105,7 +117,7 @@ class Reading:
 
     @property
     def timing(self) -> Timing:
-        """How it flowed so far."""
+        """How the stream flowed so far."""
         first = self._first_token
         return Timing(
             first_token=None if first is None else first - self._started,
@@ -119,57 +131,51 @@ class Reading:
 
     @property
     def due(self) -> float | None:
-        """When the next clock runs out, in the clock's seconds; None when none is running."""
-        heard = self._last_byte
-        if heard is None or not self.flows:
-            return min((clock[0] for clock in self._clocks()), default=None)
-        # As `_clocks` has it, for what is asked at every read that has to wait.
-        due = min(self._last_token + self._token_idle, heard + self._transport_idle, self._until)
+        """When the next deadline passes, in the clock's seconds; None if there is none."""
+        last_byte = self._last_byte
+        if last_byte is None or not self.flows:
+            return min((deadline[0] for deadline in self._deadlines()), default=None)
+        # The same as `_deadlines` says, without a list, because it is asked at every read that has to wait.
+        due = min(self._last_token + self._token_idle, last_byte + self._transport_idle, self._until)
         return None if due == _NEVER else due
 
-    @property
-    def flows(self) -> bool:
-        """Whether the answer is being said, so that `due` cannot become sooner while that stays so."""
-        return self.committed and self.want is _READ and not self._accumulator.finished
-
-    def _clocks(self) -> list[_Clock]:
-        """The clocks that are running, as (when it runs out, what it was set to, its error, what did not happen)."""
-        running: list[_Clock] = []
-        if self.want is not _OPEN and self.want is not _READ:
-            return running
-        set_to = self._timeouts
+    def _deadlines(self) -> list[_Deadline]:
+        """Return the deadlines that apply, as (when, the seconds it was set to, its error, what did not happen)."""
+        deadlines: list[_Deadline] = []
+        if self.next_action is not _OPEN and self.next_action is not _READ:
+            return deadlines
+        timeouts = self._timeouts
         if self._accumulator.finished:
-            running.append((self._last_token + _LINGER, _LINGER, _errors.TransportIdleTimeout, "[DONE] did not come"))
-        if set_to.total is not None:
-            running.append(
-                (self._started + set_to.total, set_to.total, _errors.DeadlineExceeded, "the call was not over")
-            )
+            linger = _USAGE_LINGER if self._call.usage_wanted else _LINGER
+            deadlines.append((self._last_token + linger, linger, _errors.TransportIdleTimeout, "[DONE] did not come"))
+        if timeouts.total is not None:
+            deadlines.append((self._until, timeouts.total, _errors.DeadlineExceeded, "the call was not over"))
         if self.committed:
-            idle = set_to.token_idle
+            idle = timeouts.token_idle
             if idle is not None:
-                running.append((self._last_token + idle, idle, _errors.TokenIdleTimeout, "no other token came"))
-        elif set_to.first_token is not None:
-            first = set_to.first_token
-            running.append((self._started + first, first, _errors.FirstTokenTimeout, "no token came"))
-        heard = self._last_byte  # once, because the watchdog asks from a thread of its own
-        if set_to.transport_idle is not None and heard is not None:
-            idle = set_to.transport_idle
-            running.append((heard + idle, idle, _errors.TransportIdleTimeout, "not a byte came"))
-        return running
+                deadlines.append((self._last_token + idle, idle, _errors.TokenIdleTimeout, "no other token came"))
+        elif timeouts.first_token is not None:
+            first = timeouts.first_token
+            deadlines.append((self._started + first, first, _errors.FirstTokenTimeout, "no token came"))
+        last_byte = self._last_byte  # once, because the watchdog asks from a thread of its own
+        if timeouts.transport_idle is not None and last_byte is not None:
+            idle = timeouts.transport_idle
+            deadlines.append((last_byte + idle, idle, _errors.TransportIdleTimeout, "not a byte came"))
+        return deadlines
 
     def expire(self, now: float) -> bool:
-        """Take note of the time; returns whether a clock has run out, which ends the stream or the connection."""
+        """Check the deadlines; returns whether one has passed, which ends the stream or the connection."""
         if self._last_token == now < self._until and self.committed:
-            return False  # a token came just now, as nearly always
+            return False  # a token came just now
         expired = False
-        while (clocks := self._clocks()) and now >= (first := min(clocks, key=itemgetter(0)))[0]:
+        while (deadlines := self._deadlines()) and now >= (first := min(deadlines, key=itemgetter(0)))[0]:
             _, seconds, cls, what = first
             self.lost(cls(f"{what} within {seconds:g} seconds", seconds=seconds), now)
             expired = True
         return expired
 
     def opening(self) -> RequestFlow[Reply]:
-        """Ask for the stream; returns the reply whose body is the stream."""
+        """Send the request; returns the reply whose body is the stream."""
         return send_with_retry(
             self._call.request,
             self._retries,
@@ -179,90 +185,95 @@ class Reading:
         )
 
     def opened(self, reply: Reply, now: float) -> None:
-        """Take note of the reply that `opening()` returned."""
+        """Begin to read the body of the reply that `opening()` returned."""
         self._last_byte = now
         self._decoder = ChunkDecoder(reply, max_event_bytes=self._call.settings.max_event_bytes)
-        self.want = _READ
+        self.next_action = _READ
 
     def refused(self, error: GenesysStreamError) -> None:
-        """Take note of the error that `opening()` raised."""
+        """End the stream with the error that `opening()` raised."""
         self._end(error)
 
-    def receive(self, data: bytes, now: float) -> Sequence[CompletionChunk]:
-        """Take bytes of the body; returns the chunks that may be handed out."""
+    def receive(self, data: bytes | None, now: float) -> Sequence[CompletionChunk]:
+        """Take what a read returned, and check the deadlines.
+
+        Args:
+            data: Bytes of the body; b"" if the read ended without any, None at the end of the body.
+            now: The time.
+
+        Returns:
+            The chunks that may be handed out.
+        """
         decoder = self._decoder
-        if decoder is None or self.want is not _READ:
+        if decoder is None or self.next_action is not _READ:
+            if data is None and self.next_action is Action.DRAIN:
+                self.next_action = Action.NOTHING
             return ()
-        self._last_byte = now
-        chunks = self._accept(decoder, decoder.feed(data), now)
-        if decoder.done and self.want is _READ:
-            chunks = [*self._release(), *chunks]
-            self.want = Want.DRAIN
-        return chunks
+        if data:
+            self._last_byte = now
+        chunks = decoder.close() if data is None else decoder.feed(data)
 
-    def ended(self, now: float) -> Sequence[CompletionChunk]:
-        """Take note of the body's end; returns the chunks that may be handed out."""
-        if self.want is Want.DRAIN:
-            self.want = Want.NOTHING
-        decoder = self._decoder
-        if decoder is None or self.want is not _READ:
-            return ()
-        chunks = self._accept(decoder, decoder.close(), now)
-        if self.want is _READ:
-            if self.complete:
-                chunks = [*self._release(), *chunks]
-                self.want = Want.NOTHING
-            else:
-                self._fail(truncated(self.completion))
-        return chunks
-
-    def lost(self, error: NetworkError, now: float) -> Sequence[CompletionChunk]:
-        """Take note of a connection that broke, or a clock that ran out; returns the chunks that may be handed out."""
-        if self.want is _OPEN:
-            self._end(error)
-        elif self.want is _READ and not self.complete:
-            self._fail(error)
-        else:
-            return self.ended(now)
-        return ()
-
-    def _accept(
-        self, decoder: ChunkDecoder, chunks: Sequence[CompletionChunk], now: float
-    ) -> Sequence[CompletionChunk]:
-        said, count, failure, add = False, 0, decoder.failure, self._accumulator.add
+        accumulator = self._accumulator
+        add, has_content, count, failure = accumulator.add, False, 0, decoder.failure
         try:
             for chunk in chunks:
                 if add(chunk):
-                    said = True
+                    has_content = True
+                if accumulator._replacement is not None:
+                    chunks[count], accumulator._replacement = accumulator._replacement, None
                 count += 1
         except _errors.MalformedEvent as error:
             chunks, failure = chunks[:count], error
         self._chunks += count
-        if said and self.committed:
-            gap = now - self._last_token
-            if gap > self._max_gap:  # noqa: PLR1730 - max() takes three times as long, at every token
-                self._max_gap = gap
+        if has_content:
+            if self.committed:
+                gap = now - self._last_token
+                if gap > self._max_gap:  # noqa: PLR1730 - max() takes three times as long, at every token
+                    self._max_gap = gap
+            else:
+                self.committed = True
+                self._first_token = now
             self._last_token = now
             self._arrivals += 1
-        elif said:
-            self.committed = True
-            self._first_token = self._last_token = now
-            self._arrivals = 1
+            self.flows = not accumulator.finished
+
         if not self.committed:
             self._held.extend(chunks)
-            chunks = ()
+            chunks = []
         elif self._held:
             chunks = [*self._release(), *chunks]
         if failure is not None:
             self._fail(failure)
+        elif decoder.done or (data is None and self.complete):
+            chunks = [*self._release(), *chunks]
+            self.flows = False
+            self.next_action = Action.NOTHING if data is None else Action.DRAIN
+        elif data is None:
+            self._fail(truncated(self.completion))
+        elif not has_content or now >= self._until:
+            self.expire(now)
         return chunks
+
+    def ended(self, now: float) -> Sequence[CompletionChunk]:
+        """Take the end of the body; returns the chunks that may be handed out."""
+        return self.receive(None, now)
+
+    def lost(self, error: NetworkError, now: float) -> Sequence[CompletionChunk]:
+        """Take the error of a read, or a deadline that passed; returns the chunks that may be handed out."""
+        if self.next_action is _OPEN:
+            self._end(error)
+        elif self.next_action is _READ and not self.complete:
+            self._fail(error)
+        else:
+            return self.receive(None, now)
+        return ()
 
     def _release(self) -> list[CompletionChunk]:
         held, self._held = self._held, []
         return held
 
     def _fail(self, error: GenesysStreamError) -> None:
-        """Try again, if nothing was said and the error is one of this connection alone; else end."""
+        """Retry, if nothing was handed out and another connection may do better; else end."""
         if self.committed or isinstance(error, (_errors.FirstTokenTimeout, _errors.DeadlineExceeded)):
             self._end(error)
             return
@@ -276,11 +287,12 @@ class Reading:
         self._accumulator = CompletionAccumulator(self._call.choices)
         self._decoder = None
         self._last_byte = None
-        self.want = _OPEN
+        self.next_action = _OPEN
 
     def _end(self, error: GenesysStreamError) -> None:
         if error.partial is None:
             error.partial = self.completion
-        self.failure = _errors.bare(error)
+        self.failure = _errors.strip_traceback(error)
         self._held.clear()
-        self.want = Want.NOTHING
+        self.flows = False
+        self.next_action = Action.NOTHING

@@ -1,4 +1,4 @@
-"""Surrogate pairs cut in two: JSON may escape the halves of one character in different deltas."""
+"""Surrogate pairs across deltas: JSON may escape the halves of one character in different deltas."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from ..._wire import join_surrogates
 
 
 class SurrogateJoiner:
-    """Holds the first half of a pair back until the second one comes; a half that stays alone becomes U+FFFD."""
+    """Holds back the first half of a pair until the second one comes; a half that stays alone becomes U+FFFD."""
 
     def __init__(self) -> None:
         self._half = ""
 
     def feed(self, text: str) -> str:
-        """Take text; returns what is whole of it."""
+        """Return the text without an unfinished pair at its end, which comes with the next text."""
         if not self._half and text.isascii():
             return text
         text = self._half + text
@@ -20,6 +20,6 @@ class SurrogateJoiner:
         return join_surrogates(text[: len(text) - len(self._half)])
 
     def close(self) -> str:
-        """Take note of the end; returns what was held back."""
+        """Mark the text as ended; returns what was held back."""
         half, self._half = self._half, ""
         return join_surrogates(half)

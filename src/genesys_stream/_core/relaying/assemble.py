@@ -22,7 +22,7 @@ from attrs import frozen
 
 from ..._errors import InvalidArgument
 from ..._values._checks import check_kind
-from ..._wire import kind
+from ..._wire import type_name
 
 _NUMBER = re.compile(r"[0-9]{1,15}")
 _CRC = re.compile(r"[0-9a-f]{8}")
@@ -51,13 +51,13 @@ class _Piece:
 
 def _read(payload: object) -> _Piece:
     if not isinstance(payload, Mapping):
-        raise InvalidArgument("payload", f"must be a mapping, got {kind(payload)}")
+        raise InvalidArgument("payload", f"must be a mapping, got {type_name(payload)}")
     data = payload["data"] if isinstance(payload.get("data"), Mapping) else payload
 
     def string(key: str) -> str:
         value = data.get(key)
         if not isinstance(value, str):
-            raise InvalidArgument(f"data[{key!r}]", f"must be a string, got {kind(value)}")
+            raise InvalidArgument(f"data[{key!r}]", f"must be a string, got {type_name(value)}")
         return value
 
     def number(key: str) -> int:

@@ -1,17 +1,17 @@
-"""Budgets: how many pushes a phone, or a credential, may be sent, told the time.
+"""Rate limits: how many pushes a device, or a credential, may be sent; told the time.
 
 A token bucket of `burst` tokens that fills with `per_second` lets at most `burst + seconds * per_second` pushes through
 in any span of time, wherever the span begins; it is kept as the one number of the generic cell rate algorithm (ITU-T
 I.371): the time at which the bucket would be full again.
-Pushes are booked ahead: whoever finds the bucket empty is given the time of its turn, so that relays that share a
-bucket take turns.
-A turn changes in two cases only: a push that has become the last of its stream may use the token that is kept for it,
-and after a 429 the turns that were given before are worth nothing.
+Tokens are booked ahead: whoever finds a bucket empty is given the time of its turn, so that relays that share a bucket
+take turns. A turn changes in two cases only: a push that has become the last of its stream may use the token that is
+kept for it, and after a 429 the turns that were given before are worth nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 from attrs import frozen
@@ -86,23 +86,41 @@ GENESYS = Rate(40, 4.0)
 """Genesys Cloud: 300 requests a minute for one client-credentials token; 20 of them are left for completions."""
 
 
-class Account(Protocol):
-    """What pushes are paid from; a `Budget`, or one that several threads share."""
+class Turn(Protocol):
+    """One push's place among all that share a limit; whoever asked for it owns it."""
 
-    def book(self, now: float, *, final: bool) -> float:
-        """Book a push; returns when it may go out."""
+    def request(self, now: float, *, final: bool) -> float | Awaitable[float]:
+        """Ask when the push may go out, for the first time or again.
+
+        Args:
+            now: The clock's time in seconds.
+            final: Whether it is the last push of its stream, for which one token is kept in reserve.
+
+        Returns:
+            When to ask again, in the clock's seconds; `now` or before if the push may go out at once, which spends the
+            turn. In an async relay it may be awaitable, as where a limiter is shared by many processes.
+        """
         ...
 
-    def turn(self, now: float, *, final: bool) -> float:
-        """Look again at the last booking, which was not used yet; returns when it may go out, as things are now."""
+    def cancel(self) -> None:
+        """Give the turn back, unused."""
         ...
 
-    def refund(self) -> None:
-        """Give back a booking that was not used."""
+
+class Limiter(Protocol):
+    """What the pushes of a sink wait for; it may be shared by any number of relays."""
+
+    def turn(self) -> Turn:
+        """Return a turn for one push, which is asked for with its `request`."""
         ...
 
-    def empty_until(self, until: float, scope: str) -> None:
-        """Let nothing out before `until`, as far as the scope of the limit goes; see `RateLimited.scope`."""
+    def block(self, until: float, scope: str) -> None:
+        """Let nothing out before a time, after a push was answered with 429.
+
+        Args:
+            until: The clock's time in seconds.
+            scope: Whose limit was exceeded: "device", "credential", or "" where nobody knows; see `RateLimited.scope`.
+        """
         ...
 
 
@@ -163,110 +181,137 @@ class TokenBucket:
         if self._full_at == max(before, at) + self._interval:
             self._full_at = before
 
+    def note_use(self, at: float) -> None:
+        """Note that a token was used at a time later than that for which it was booked."""
+        self._full_at = max(self._full_at, at + self._interval)
+
     def empty_until(self, until: float) -> None:
         """Let nothing through before `until`, and no burst then: the service says that its own account is empty."""
         self._full_at = max(self._full_at, until + (self.rate.burst - 1) * self._interval)
         self.shut_until = max(self.shut_until, until)
 
 
-class Ledger:
-    """The token buckets of one credential and of the devices that it pushes to.
+class RateLimits:
+    """The token buckets of one credential, and of the devices that it pushes to.
 
     Args:
         credential: The rate of the credential; None when it has no limit.
+        lock: Held while buckets are looked at or changed, where several threads use them.
     """
 
-    def __init__(self, credential: Rate | None = None) -> None:
+    def __init__(self, credential: Rate | None = None, lock: AbstractContextManager[object] | None = None) -> None:
         self.credential = None if credential is None else TokenBucket(credential)
+        self.lock = nullcontext() if lock is None else lock
         self._devices: dict[tuple[str, Rate], TokenBucket] = {}
         self._sweep_at = _SWEEP
 
-    def buckets(self, targets: Iterable[str], device: Rate | None, now: float) -> list[TokenBucket]:
-        """The buckets that a push to some devices takes a token from.
+    def limiter(self, targets: Iterable[str] = (), device: Rate | None = None) -> Limiter:
+        """Make the limiter of one sink.
 
         Args:
             targets: The device tokens.
             device: The rate of each of these devices; None when it has no limit.
-            now: The clock's time.
         """
-        found = [] if self.credential is None else [self.credential]
-        if device is not None:
-            self._sweep(now)
-            found += [self._devices.setdefault((target, device), TokenBucket(device)) for target in targets]
-        return found
+        return _SinkLimiter(self, tuple(targets), device)
 
-    def _sweep(self, now: float) -> None:
-        """Forget the buckets that are full, once there are many: a new one is full as well."""
+    def count(self, now: float) -> None:
+        """Spend a token of the credential for a request that waits for no turn, so that others leave room for it."""
+        with self.lock:
+            if self.credential is not None:
+                self.credential.book(self.credential.earliest(now))
+
+    def devices(self, targets: Iterable[str], device: Rate | None, now: float) -> list[TokenBucket]:
+        """Return the buckets of some devices; to be called with the lock held."""
+        if device is None:
+            return []
         if len(self._devices) >= self._sweep_at:
+            # Forget those that are full: a new one is full as well.
             self._devices = {key: bucket for key, bucket in self._devices.items() if not bucket.is_full(now)}
             self._sweep_at = max(_SWEEP, 2 * len(self._devices))
+        return [self._devices.setdefault((target, device), TokenBucket(device)) for target in targets]
 
 
 _SWEEP = 1024
 
 
-class Budget:
-    """What the pushes of one sink are paid from.
-
-    Args:
-        ledger: Keeps the buckets, for every sink of a client.
-        targets: The device tokens.
-        device: The rate of each of these devices; None when it has no limit.
-    """
-
-    def __init__(self, ledger: Ledger, targets: Iterable[str] = (), device: Rate | None = None) -> None:
-        self._ledger = ledger
-        self._targets = tuple(targets)
+class _SinkLimiter:
+    def __init__(self, limits: RateLimits, targets: tuple[str, ...], device: Rate | None) -> None:
+        self._limits = limits
+        self._targets = targets
         self._device = device
-        self._booked: list[tuple[TokenBucket, float]] = []
-        self._turn = float("-inf")
 
-    def book(self, now: float, *, final: bool) -> float:
-        """Book a push.
+    def turn(self) -> Turn:
+        return _Turn(self._limits, self._targets, self._device)
 
-        Args:
-            now: The clock's time.
-            final: Whether it is the last one, for which a token is kept in reserve.
+    def block(self, until: float, scope: str) -> None:
+        limits = self._limits
+        with limits.lock:
+            if scope != "credential":
+                for bucket in limits.devices(self._targets, self._device, until):
+                    bucket.empty_until(until)
+            if scope != "device" and limits.credential is not None:
+                limits.credential.empty_until(until)
 
-        Returns:
-            When it may go out.
-        """
-        buckets = self._ledger.buckets(self._targets, self._device, now)
-        reserve = 0 if final else 1
-        self._turn = max((bucket.earliest(now, reserve=reserve) for bucket in buckets), default=now)
-        self._booked = [(bucket, bucket.book(self._turn)) for bucket in buckets]
-        return self._turn
 
-    def turn(self, now: float, *, final: bool) -> float:
-        """Look again at the last booking, which was not used yet.
+class _Turn:
+    """A turn at the devices first, and at the credential once that has come: nobody waits for another one's device."""
 
-        Args:
-            now: The clock's time.
-            final: Whether it has become the last one.
+    def __init__(self, limits: RateLimits, targets: tuple[str, ...], device: Rate | None) -> None:
+        self._limits = limits
+        self._targets = targets
+        self._device = device
+        self._of_devices: _Reservation | None = None
+        self._of_credential: _Reservation | None = None
 
-        Returns:
-            When it may go out, as things are now.
-        """
-        if any(bucket.shut_until > self._turn for bucket, _ in self._booked):
-            return self.book(now, final=final)
-        if final:
-            soonest = (bucket.earliest_of(before) for bucket, before in self._booked)
-            self._turn = min(self._turn, max([now, *soonest]))
-        return self._turn
+    def request(self, now: float, *, final: bool) -> float:
+        limits = self._limits
+        with limits.lock:
+            if self._of_devices is None:
+                self._of_devices = _Reservation(limits.devices(self._targets, self._device, now))
+            at = self._of_devices.time(now, final=final)
+            if at > now:
+                return at
+            if self._of_credential is None:
+                self._of_credential = _Reservation([] if limits.credential is None else [limits.credential])
+            at = self._of_credential.time(now, final=final)
+            if at <= now:
+                self._of_devices.use(now)
+            return at
 
-    def refund(self) -> None:
-        """Give back the last booking, which was not used."""
-        for bucket, before in self._booked:
-            bucket.refund(self._turn, before)
-        self._booked = []
+    def cancel(self) -> None:
+        with self._limits.lock:
+            for reservation in (self._of_devices, self._of_credential):
+                if reservation is not None:
+                    reservation.cancel()
 
-    def empty_until(self, until: float, scope: str) -> None:
-        """Take note of a 429 after the last booking: nothing more goes out before `until`.
 
-        Args:
-            until: The clock's time.
-            scope: Whose limit was exceeded: "device", "credential", or "" where nobody knows, which may be either.
-        """
-        for bucket, _ in self._booked:
-            if scope in {"", "credential" if bucket is self._ledger.credential else "device"}:
-                bucket.empty_until(until)
+class _Reservation:
+    """A token of each of some buckets, at one time."""
+
+    def __init__(self, buckets: list[TokenBucket]) -> None:
+        self._buckets = buckets
+        self._before: list[float] | None = None
+        self._at = float("-inf")
+
+    def time(self, now: float, *, final: bool) -> float:
+        """Return when the tokens may be used, as things are now."""
+        if self._before is None or any(bucket.shut_until > self._at for bucket in self._buckets):
+            # For the first time, or anew, because others met a 429 since.
+            reserve = 0 if final else 1
+            self._at = max((bucket.earliest(now, reserve=reserve) for bucket in self._buckets), default=now)
+            self._before = [bucket.book(self._at) for bucket in self._buckets]
+        elif final:
+            soonest = map(TokenBucket.earliest_of, self._buckets, self._before)
+            self._at = min(self._at, max([now, *soonest]))
+        return self._at
+
+    def use(self, now: float) -> None:
+        """Note that the tokens are used now, which may be later than they could have been."""
+        for bucket in self._buckets:
+            bucket.note_use(now)
+
+    def cancel(self) -> None:
+        """Give the tokens back."""
+        for bucket, before in zip(self._buckets, self._before or (), strict=False):
+            bucket.refund(self._at, before)
+        self._before = None

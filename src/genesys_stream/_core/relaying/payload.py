@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -10,8 +11,8 @@ from attrs import define, evolve, field
 from ..._errors import InvalidArgument
 from ..._values import Batch
 from ..._values._checks import check_kind, shown
-from ..._wire import dumps, kind, unstructure
-from .text import last_cut, utf8_size
+from ..._wire import dumps, type_name, unstructure
+from ..text import last_cut, utf8_size
 
 Caption: TypeAlias = "str | Callable[[Batch], str]"
 """A title or a body: the same for all payloads, or made for each batch."""
@@ -47,12 +48,12 @@ def check_targets(targets: object) -> tuple[str, ...]:
     if isinstance(targets, str):
         raise InvalidArgument("targets", "must be a list of device tokens; write [token] for a single one")
     if not isinstance(targets, (list, tuple)):
-        raise InvalidArgument("targets", f"must be a list of device tokens, got {kind(targets)}")
+        raise InvalidArgument("targets", f"must be a list of device tokens, got {type_name(targets)}")
     if not targets:
         raise InvalidArgument("targets", "must name at least one device token")
     for i, target in enumerate(targets):
         if not isinstance(target, str):
-            raise InvalidArgument(f"targets[{i}]", f"must be a string, got {kind(target)}")
+            raise InvalidArgument(f"targets[{i}]", f"must be a string, got {type_name(target)}")
         if not target.strip():
             raise InvalidArgument(f"targets[{i}]", "must not be empty")
     return tuple(targets)
@@ -74,11 +75,11 @@ def check_data(data: object, *, stringify: bool = False) -> dict[str, str]:
     if data is None:
         return {}
     if not isinstance(data, Mapping):
-        raise InvalidArgument("data", f"must be a mapping of strings to strings, got {kind(data)}")
+        raise InvalidArgument("data", f"must be a mapping of strings to strings, got {type_name(data)}")
     out: dict[str, str] = {}
     for key, value in data.items():
         if not isinstance(key, str):
-            raise InvalidArgument("data", f"must have strings for keys, got {kind(key)}")
+            raise InvalidArgument("data", f"must have strings for keys, got {type_name(key)}")
         out[key] = _as_string(key, value, stringify=stringify)
     return out
 
@@ -88,11 +89,13 @@ def _as_string(key: str, value: object, *, stringify: bool) -> str:
         return value
     if not stringify:
         hint = "make JSON of it, as `send` does with stringify=True"
-        raise InvalidArgument(f"data[{key!r}]", f"must be a string, got {kind(value)}; {hint}")
+        raise InvalidArgument(f"data[{key!r}]", f"must be a string, got {type_name(value)}; {hint}")
     try:
         return dumps(unstructure(value)).decode()
     except (TypeError, ValueError, RecursionError):
-        raise InvalidArgument(f"data[{key!r}]", f"cannot be written as JSON: it is, or holds, {kind(value)}") from None
+        raise InvalidArgument(
+            f"data[{key!r}]", f"cannot be written as JSON: it is, or holds, {type_name(value)}"
+        ) from None
 
 
 def check_push(
@@ -115,7 +118,7 @@ def check_push(
     """
     for name, value in (("title", title), ("body", body)):
         if not isinstance(value, str):
-            raise InvalidArgument(name, f"must be a string, got {kind(value)}")
+            raise InvalidArgument(name, f"must be a string, got {type_name(value)}")
     data = check_data(data, stringify=stringify)
     return {"targets": list(check_targets(targets)), "title": title, "body": body, "data": data}
 
@@ -130,7 +133,7 @@ def _own_data(data: object) -> dict[str, str]:
 
 def _check_caption(_: object, attribute: Any, value: object) -> None:
     if not isinstance(value, str) and not callable(value):
-        raise InvalidArgument(attribute.name, f"must be a string, or a callable that makes one, got {kind(value)}")
+        raise InvalidArgument(attribute.name, f"must be a string, or a callable that makes one, got {type_name(value)}")
 
 
 def _size(caption: Caption) -> str:
@@ -139,7 +142,7 @@ def _size(caption: Caption) -> str:
 
 def _check_ref(_: object, attribute: Any, value: object) -> None:
     if not isinstance(value, str):
-        raise InvalidArgument(attribute.name, f"must be a string, got {kind(value)}")
+        raise InvalidArgument(attribute.name, f"must be a string, got {type_name(value)}")
 
 
 def _check_mode(_: object, attribute: Any, value: object) -> None:
@@ -244,30 +247,8 @@ class Envelope:
             InvalidArgument: If a field of the batch is of the wrong kind, or the callable for the title or the body
                 returned something else than a string.
         """
-        _check_batch(batch)
-        return self._around(self._repeating(batch))
-
-    def _repeating(self, batch: Batch) -> Batch:
-        """Put as much of the text before a batch in front of it as is asked for and fits."""
-        before = batch.before[-self.history :] if self.history else ""
-
-        def with_last(n: int) -> Batch:
-            repeated = before[len(before) - n :]
-            return evolve(batch, text=repeated + batch.text, offset=batch.offset - utf8_size(repeated), before="")
-
-        most, too_many = 0, len(before) + 1
-        while too_many - most > 1:
-            # All of it first, which is what fits as long as the text is short.
-            n = len(before) if too_many > len(before) else (most + too_many) // 2
-            fits = len(dumps(self._around(with_last(n)))) <= self.max_payload_bytes
-            most, too_many = (n, too_many) if fits else (most, n)
-        return with_last(most)
-
-    def _around(self, batch: Batch) -> dict[str, Any]:
-        title = body = ""
-        if self.alert == "all" or batch.final:
-            title, body = _caption("title", self.title, batch), _caption("body", self.body, batch)
-        return self._with(batch, title, body)
+        payload: dict[str, Any] = json.loads(self.encode(batch))
+        return payload
 
     def _with(self, batch: Batch, title: str, body: str) -> dict[str, Any]:
         data = {
@@ -293,6 +274,9 @@ class Envelope:
     def encode(self, batch: Batch) -> bytes:
         """Encode a batch to the bytes that are sent: compact JSON in raw UTF-8.
 
+        As much of the text before it is put in front of its text as the mode asks for and as fits. The result is
+        larger than `max_payload_bytes` only where the batch's own text does not fit.
+
         Args:
             batch: As for `payload`.
 
@@ -302,7 +286,29 @@ class Envelope:
         Raises:
             InvalidArgument: As `payload`.
         """
-        return dumps(self.payload(batch))
+        _check_batch(batch)
+        before = batch.before[-self.history :] if self.history else ""
+        content = self._encode(batch, before)
+        if not before or len(content) <= self.max_payload_bytes:
+            return content
+        content = self._encode(batch, "")
+        fits, too_many = 0, len(before)
+        while too_many - fits > 1:
+            n = (fits + too_many) // 2
+            longer = self._encode(batch, before[-n:])
+            if len(longer) <= self.max_payload_bytes:
+                fits, content = n, longer
+            else:
+                too_many = n
+        return content
+
+    def _encode(self, batch: Batch, before: str) -> bytes:
+        if before:
+            batch = evolve(batch, text=before + batch.text, offset=batch.offset - utf8_size(before), before="")
+        title = body = ""
+        if self.alert == "all" or batch.final:
+            title, body = _caption("title", self.title, batch), _caption("body", self.body, batch)
+        return dumps(self._with(batch, title, body))
 
     def fit(self, batch: Batch) -> int:
         """Count the characters of a batch's text that go into one payload, together with everything around them.
@@ -316,27 +322,39 @@ class Envelope:
         Raises:
             InvalidArgument: If `max_payload_bytes` leaves no room for a character, or as `payload`.
         """
-        _check_batch(batch)
-        text = batch.text
-
-        def size(n: int) -> int:
-            return len(dumps(self._around(evolve(batch, text=text[:n], before=""))))
-
-        def fits(n: int) -> bool:
-            return size(n) <= self.max_payload_bytes
-
-        if len(text) < self.max_payload_bytes and fits(len(text)):
-            return len(text)
-        # Titles and bodies may be made of the text, and escapes take room, so sizes are measured, never computed.
-        most, too_many = 0, min(len(text), self.max_payload_bytes)
-        while too_many - most > 1:
-            n = (most + too_many) // 2
-            most, too_many = (n, too_many) if fits(n) else (most, n)
-        if most == 0:
-            problem = f"leaves no room for text: with at most one character of it the payload has {size(1)} bytes"
+        n = largest_fit(batch, self.encode, self.max_payload_bytes)
+        if n == 0 and batch.text:
+            smallest = len(self.encode(evolve(batch, text=batch.text[:1], before="")))
+            problem = f"leaves no room for text: with at most one character of it the payload has {smallest} bytes"
             raise InvalidArgument("max_payload_bytes", problem)
-        cut = last_cut(text[: most + 1], most)
-        return cut if cut and fits(cut) else most
+        return n
+
+
+def largest_fit(batch: Batch, encode: Callable[[Batch], bytes], max_bytes: int) -> int:
+    """Count the characters of a batch's text that go into one payload, measured on its bytes.
+
+    Args:
+        batch: The batch.
+        encode: Makes its payload.
+        max_bytes: The largest payload, in bytes.
+
+    Returns:
+        Whole clusters where possible; 0 if not even one character fits.
+    """
+    text = batch.text
+
+    def fits(n: int) -> bool:
+        return len(encode(evolve(batch, text=text[:n], before=""))) <= max_bytes
+
+    if len(text) <= max_bytes and fits(len(text)):
+        return len(text)
+    # Titles and bodies may be made of the text, and escapes take room, so sizes are measured, never computed.
+    most, too_many = 0, min(len(text), max_bytes + 1)
+    while too_many - most > 1:
+        n = (most + too_many) // 2
+        most, too_many = (n, too_many) if fits(n) else (most, n)
+    cut = last_cut(text[: most + 1], most)
+    return cut if cut and fits(cut) else most
 
 
 def _caption(name: str, caption: Caption, batch: Batch) -> str:
@@ -344,5 +362,5 @@ def _caption(name: str, caption: Caption, batch: Batch) -> str:
         return caption
     made = caption(batch)
     if not isinstance(made, str):
-        raise InvalidArgument(name, f"must be made by its callable as a string, got {kind(made)}")
+        raise InvalidArgument(name, f"must be made by its callable as a string, got {type_name(made)}")
     return made

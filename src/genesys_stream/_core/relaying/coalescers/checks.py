@@ -7,8 +7,8 @@ from typing import Any
 
 from ...._errors import InvalidArgument
 from ...._values._checks import check_seconds, shown
-from ...._wire import kind
-from ._protocol import Coalescer
+from ...._wire import type_name
+from .protocol import Coalescer
 
 
 def seconds(_: object, attribute: Any, value: Any) -> None:
@@ -21,7 +21,7 @@ def at_least(minimum: int) -> Callable[[object, Any, Any], None]:
 
     def check(_: object, attribute: Any, value: Any) -> None:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise InvalidArgument(attribute.name, f"must be a whole number, got {kind(value)}")
+            raise InvalidArgument(attribute.name, f"must be a whole number, got {type_name(value)}")
         if value < minimum:
             raise InvalidArgument(attribute.name, f"must be at least {minimum}, got {shown(value)}")
 

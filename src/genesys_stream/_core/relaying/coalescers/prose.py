@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
-from attrs import define, field
+from attrs import field, frozen
 
-from ._checks import at_least
-from ._pattern import Finder, Pattern
+from .boundaries import AtBoundaries, Scanner
+from .checks import at_least, seconds, whole_characters
 
 # Stops that end a sentence only before white space (a full stop may also be a decimal point), and those that always do,
 # but for ． before a digit.
@@ -17,6 +17,8 @@ _FULL_STOPS = "。！？｡．؟۔।॥։።။។"
 # may also open; the last ones do so after a space.
 _CLOSING = re.escape("”’»›)]}）」』】》〉］｝〕")
 _CLOSERS = _CLOSING + re.escape("\"'*_`~“‘«‹")
+# All that `\s` and `str.isspace` take for white space.
+_WHITE = "".join(filter(str.isspace, map(chr, range(0x3001))))
 
 # Every alternative ends before a character that is known and that belongs to the next sentence: then no further text
 # can move the cut. Each run is entered at its beginning only, so that a long one is not searched again and again.
@@ -59,26 +61,49 @@ def _abbreviates(word: str, after: str) -> bool:
     )
 
 
-def _sentence(min_chars: int) -> Finder:
-    def find(text: str) -> int:
-        for match in _SENTENCE_END.finditer(text):
-            end = match.end()
-            if end < min_chars:
-                continue
-            stop = match["stop"]
-            if stop is None or "\n" in match[0]:
-                return end
-            if stop == ".":
-                begin = match.start()
-                last_word = _LAST_WORD.search(text[max(0, begin - 24) : begin])
-                if last_word and _abbreviates(last_word[0], text[end]):
-                    continue
-            elif text[end].islower():  # "Stop!" she said
-                continue
-            return end
-        return 0
+# What a sentence that may end needs, and what it may go on with up to the next one.
+_STOP = re.compile(rf"[{_STOPS}{_FULL_STOPS}\n]")
+_RUN = f"{_STOPS}{_FULL_STOPS}" + "”’»›)]}）」』】》〉］｝〕\"'*_`~“‘«‹" + _WHITE
 
-    return find
+# How much is kept before a place where a sentence may end, to tell an abbreviation; and how long such a place may be.
+_WORD_BEFORE = 32
+_LONGEST_RUN = 1024
+
+
+class _Sentences(Scanner):
+    """Finds the ends of sentences, and of lines."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._before = ""
+        self._from = 0  # where in that text a sentence may end
+        self._open = False  # whether one does, if the next sentence follows
+
+    def feed(self, text: str) -> None:
+        region = self._before + text
+        begin = self.seen - len(self._before)
+        self.seen += len(text)
+        at = self._from
+        if self._open or _STOP.search(text):
+            for match in _SENTENCE_END.finditer(region, at):
+                at = match.end()
+                if _ends_sentence(match, region):
+                    self.ends.append(begin + at)
+        at = max(at, len(region.rstrip(_RUN)), len(region) - _LONGEST_RUN)
+        self._open = at < len(region) and _STOP.search(region, at) is not None
+        kept = max(0, at - _WORD_BEFORE)
+        self._before, self._from = region[kept:], at - kept
+
+
+def _ends_sentence(match: re.Match[str], text: str) -> bool:
+    stop, end = match["stop"], match.end()
+    if stop is None or "\n" in match[0]:
+        return True
+    if stop != ".":
+        return not text[end].islower()  # "Stop!" she said
+    begin = match.start()
+    last_word = _LAST_WORD.search(text[max(0, begin - 24) : begin])
+    return not (last_word and _abbreviates(last_word[0], text[end]))
 
 
 # Characters that are written without spaces between the words, each of which may begin a batch or end one: ideographs
@@ -89,16 +114,23 @@ _WORD_BEGINS = re.compile(
 )
 
 
-def _word(min_chars: int) -> Finder:
-    def find(text: str) -> int:
-        match = _WORD_BEGINS.search(text, min_chars)
-        return match.start() if match else 0
+class _Words(Scanner):
+    """Finds the beginnings of words."""
 
-    return find
+    def __init__(self) -> None:
+        super().__init__()
+        self._last = ""
+
+    def feed(self, text: str) -> None:
+        region = self._last + text
+        begin = self.seen - len(self._last)
+        self.seen += len(text)
+        self.ends.extend([begin + match.start() for match in _WORD_BEGINS.finditer(region, len(self._last))])
+        self._last = text[-1]
 
 
-@define(eq=False, init=False)
-class Word(Pattern):
+@frozen
+class Word(AtBoundaries):
     """Send whole words: text that never shows half of one, unless it has waited too long.
 
     Args:
@@ -107,18 +139,19 @@ class Word(Pattern):
         max_bytes: The largest batch, in UTF-8 bytes of text.
 
     Raises:
-        InvalidArgument: If an argument is of the wrong kind, or too small.
+        InvalidArgument: An argument is of the wrong kind, or too small.
     """
 
-    min_chars: int = field(validator=at_least(1))
+    min_chars: int = field(default=1, validator=at_least(1))
+    max_latency: float = field(default=0.5, validator=seconds)
+    max_bytes: int = field(default=500, validator=whole_characters)
 
-    def __init__(self, min_chars: int = 1, max_latency: float = 0.5, max_bytes: int = 500) -> None:
-        super().__init__(_word(min_chars), max_latency=max_latency, max_bytes=max_bytes)
-        self.min_chars = min_chars
+    def _scanner(self) -> Scanner:
+        return _Words()
 
 
-@define(eq=False, init=False)
-class Sentence(Pattern):
+@frozen
+class Sentence(AtBoundaries):
     """Send whole sentences, or lines: what reads best on a screen that grows, and in speech.
 
     Knows the full stops of many scripts, quotes and brackets behind them, abbreviations, initials, decimals and list
@@ -130,11 +163,12 @@ class Sentence(Pattern):
         max_bytes: The largest batch, in UTF-8 bytes of text.
 
     Raises:
-        InvalidArgument: If an argument is of the wrong kind, or too small.
+        InvalidArgument: An argument is of the wrong kind, or too small.
     """
 
-    min_chars: int = field(validator=at_least(1))
+    min_chars: int = field(default=40, validator=at_least(1))
+    max_latency: float = field(default=1.5, validator=seconds)
+    max_bytes: int = field(default=900, validator=whole_characters)
 
-    def __init__(self, min_chars: int = 40, max_latency: float = 1.5, max_bytes: int = 900) -> None:
-        super().__init__(_sentence(min_chars), max_latency=max_latency, max_bytes=max_bytes)
-        self.min_chars = min_chars
+    def _scanner(self) -> Scanner:
+        return _Sentences()

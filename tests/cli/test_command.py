@@ -1,18 +1,19 @@
-"""The door: help, versions, a missing extra, and words on a line."""
+"""The command as a whole: help, version, a missing extra, exit codes, and text on a line."""
 
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import genesys_stream
 from genesys_stream import cli
-from genesys_stream.cli import _codes, _words
+from genesys_stream.cli import _codes, _format
+from genesys_stream.cli._coalescers import COALESCERS, make_coalescer
 from genesys_stream.cli._failures import Failure, code_of
-from genesys_stream.cli._strategies import Overheard, make_coalescer, strategies
 
-COMMANDS = ("relay", "stream", "push", "token", "sandbox")
+COMMANDS = ("relay", "stream", "push", "token", "doctor", "sandbox")
 
 
 def test_the_version_is_the_packages(run):
@@ -37,20 +38,41 @@ def test_the_library_does_not_load_the_command():
     assert loaded.stdout == "[]\n"
 
 
-@pytest.mark.parametrize("command", [(), *((name,) for name in COMMANDS)])
 @pytest.mark.parametrize("option", ["--help", "-h"])
-def test_every_help_tells_the_exit_codes(run, command, option):
-    result = run(*command, option)
+def test_the_help_of_the_group_lists_the_exit_codes(run, option):
+    result = run(option)
 
     assert result.code == 0
     for code, meaning in _codes.MEANINGS.items():
         assert re.search(rf"^ +{code.value} +{re.escape(meaning)}$", result.out, re.MULTILINE)
 
 
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_a_command_does_not_repeat_them(run, command):
+    result = run(command, "--help")
+
+    assert result.code == 0
+    assert "Exit codes" not in result.out
+
+
+def test_it_runs_as_a_module_of_the_package(spawn, finish):
+    """`python -m genesys_stream`, which is how `spawn` starts it."""
+    result = finish(spawn("--version"))
+
+    assert (result.code, result.out) == (0, f"genesys-stream {genesys_stream.__version__}\n")
+
+
 def test_the_docstring_tells_the_same_exit_codes():
     told = dict(re.findall(r"^    (\d+) +(.+)$", cli.__doc__, re.MULTILINE))
 
     assert told == {str(code.value): meaning for code, meaning in _codes.MEANINGS.items()}
+
+
+def test_the_reference_lists_the_same_exit_codes():
+    page = (Path(__file__).parents[2] / "docs/reference/command.md").read_text(encoding="utf-8")
+    listed = dict(re.findall(r"^\| (\d+) \| (.+) \|$", page, re.MULTILINE))
+
+    assert listed == {str(code.value): meaning.replace("|", "\\|") for code, meaning in _codes.MEANINGS.items()}
 
 
 def test_no_option_takes_a_secret(run):
@@ -80,42 +102,23 @@ def test_a_mistake_in_the_command_line_is_told_without_a_traceback(run):
     assert "Traceback" not in result.err
 
 
-def test_the_coalescers_are_those_that_the_package_exports():
-    """There is no second list to keep."""
-    found = strategies()
+@pytest.mark.parametrize("name", COALESCERS)
+def test_every_coalescer_takes_its_options(name):
+    _, accepted = COALESCERS[name]
 
-    assert {"time-size", "sentence", "pass-through"} <= found.keys()
-    assert all(getattr(genesys_stream, strategy.__name__) is strategy for strategy in found.values())
-    for name in found:
-        assert isinstance(make_coalescer(name), genesys_stream.Coalescer)
+    assert isinstance(make_coalescer(name), genesys_stream.Coalescer)
+    assert isinstance(make_coalescer(name, **dict.fromkeys(accepted, 100)), genesys_stream.Coalescer)
 
 
-def test_overhearing_leaves_a_coalescer_as_it_is():
-    heard = []
-    plain, overheard = make_coalescer("pass-through"), Overheard(make_coalescer("pass-through"), heard.append)
-
-    batches = [*overheard.feed("one ", 0.0), *overheard.feed("two", 1.0), *overheard.tick(2.0), *overheard.close(3.0)]
-
-    assert batches == [*plain.feed("one ", 0.0), *plain.feed("two", 1.0), *plain.tick(2.0), *plain.close(3.0)]
-    assert heard == ["one ", "two"]
-    assert not isinstance(overheard, genesys_stream.LearnsFromDelivery)
-
-
-def test_a_coalescer_that_learns_still_does():
-    class Learns(genesys_stream.PassThrough):
-        def feedback(self, outcome, now):
-            learned.append((outcome, now))
-
-    learned = []
-    Overheard(Learns(), print).feedback("a receipt", 1.0)
-
-    assert learned == [("a receipt", 1.0)]
+def test_the_coalescer_of_the_library_is_the_default():
+    assert make_coalescer(None, window=None, max_bytes=None) is None
+    assert isinstance(make_coalescer(None, window=1.0, max_bytes=None), genesys_stream.TimeSize)
 
 
 def test_what_steers_a_terminal_is_made_visible():
-    assert _words.visible("a\x1b[2Jb\r\n\tc\x9b\u202e") == "a\ufffd[2Jb\n\tc\ufffd\ufffd"
-    assert _words.quoted('a\n"b"\x1b\u2028é') == '"a\\n\\"b\\"\\u001b\\u2028é"'
-    assert len(_words.one_line("word " * 1000)) == 400
+    assert _format.visible("a\x1b[2Jb\r\n\tc\x9b\u202e") == "a\ufffd[2Jb\n\tc\ufffd\ufffd"
+    assert _format.quoted('a\n"b"\x1b\u2028é') == '"a\\n\\"b\\"\\u001b\\u2028é"'
+    assert len(_format.one_line("word " * 1000)) == 400
 
 
 @pytest.mark.parametrize(

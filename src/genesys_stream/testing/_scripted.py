@@ -1,4 +1,4 @@
-"""The vocabulary of the scripts: what a route can be told to answer, as frozen values."""
+"""What a route can be scripted to answer, as frozen values."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Cut:
 
 @frozen
 class Stall:
-    """A stream falls silent for a while, then goes on.
+    """A stream sends nothing for a while, then goes on.
 
     Attributes:
         after_events: After how many events on the wire; the first one carries only the role.
@@ -68,13 +68,14 @@ class Say:
     """A completion: streamed if the request asks for it, whole otherwise.
 
     Attributes:
-        tokens: The deltas, in order; None for the default text, cut into words.
+        tokens: The deltas, in order; None for the default text, or for none where there are tool calls.
         every: Seconds between two deltas; None for the fake's `token_interval`.
         first_after: Seconds between the role and the first delta.
         headers_after: Seconds before the status line.
         finish_reason: Why the model stopped; None leaves it out.
         done: Whether `[DONE]` ends the stream.
-        mishaps: What happens on the way.
+        faults: What goes wrong on the way.
+        tool_calls: The tools that the model calls, after the text: pairs of a name and of arguments as JSON text.
     """
 
     tokens: tuple[str, ...] | None = None
@@ -83,7 +84,8 @@ class Say:
     headers_after: float = 0.0
     finish_reason: str | None = "stop"
     done: bool = True
-    mishaps: tuple[Cut | Stall | ErrorEvent, ...] = ()
+    faults: tuple[Cut | Stall | ErrorEvent, ...] = ()
+    tool_calls: tuple[tuple[str, str], ...] = ()
 
 
 @frozen
@@ -93,7 +95,7 @@ class Fail:
     Attributes:
         status: The HTTP status.
         code: The service's code; "" for the usual one of the status.
-        message: The service's words; "" for the usual ones of the status.
+        message: The service's message; "" for the usual one of the status.
         details: The body's details.
         limit: The limit that was hit: key, namespace and value.
         headers: Further headers.
@@ -109,7 +111,7 @@ class Fail:
 
 @frozen
 class Handle:
-    """The request is handled as ever, and something happens before the answer's status line.
+    """The request is handled as usual, and something happens before the answer's status line.
 
     Attributes:
         before: Pauses in seconds, or `Drop`, which loses the answer.
@@ -135,7 +137,13 @@ def too_many_requests(retry_after: float | datetime | str | None, limit: Mapping
     return Fail(429, code, message, limit=limit, headers=(("Retry-After", header),))
 
 
+def too_large(size: int, limit: int) -> Fail:
+    """Build the platform's 413, its message included."""
+    return Fail(413, message=f"The request is over the size limit. Content-Length: {size}, Maximum bytes: {limit}")
+
+
 def retry_after_header(value: float | datetime | str) -> str:
+    """Format the value of a Retry-After header."""
     if isinstance(value, datetime):
         return format_datetime(value.astimezone(UTC), usegmt=True)
     return value if isinstance(value, str) else f"{value:g}"

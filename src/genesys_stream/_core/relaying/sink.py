@@ -1,0 +1,98 @@
+"""Sinks: what a channel bears, how a batch becomes a payload, and how a payload is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from attrs import field, frozen
+
+from ..._errors import InvalidArgument
+from ..._values import Batch
+from ..._values._checks import check_kind, check_seconds, check_whole
+from ..._wire import type_name
+from .coalescers.basic import FinalOnly, Paced, TimeSize
+from .coalescers.protocol import Coalescer
+from .limits import Limiter
+from .payload import MAX_PAYLOAD_BYTES
+
+
+def _callable(_: object, attribute: Any, value: Any) -> None:
+    if not callable(value):
+        raise InvalidArgument(attribute.name, f"must be callable, not {type_name(value)}")
+
+
+def _optional_whole(_: object, attribute: Any, value: Any) -> None:
+    if value is not None:
+        check_whole(attribute.name, value)
+
+
+def _optional_seconds(_: object, attribute: Any, value: Any) -> None:
+    if value is not None:
+        check_seconds(attribute.name, value)
+
+
+@frozen(kw_only=True)
+class Channel:
+    """What a channel bears, and how a batch becomes a payload of it."""
+
+    encode: Callable[[Batch], bytes] = field(validator=_callable)
+    max_bytes: int | None = field(default=None, validator=_optional_whole)
+    repeat: int = field(default=0, validator=lambda _, __, value: check_whole("repeat", value, least=0))
+    window: float | None = field(default=None, validator=_optional_seconds)
+    final_only: bool = field(default=False, validator=lambda _, __, value: check_kind("final_only", value, bool))
+    limiter: Limiter | None = None
+
+    def default_coalescer(self) -> Coalescer:
+        """Return the coalescer that `relay` uses for this sink where it is given none."""
+        if self.final_only:
+            return FinalOnly()
+        if self.window is None:
+            return TimeSize()
+        return Paced(self.window, MAX_PAYLOAD_BYTES if self.max_bytes is None else max(4, self.max_bytes))
+
+
+@frozen(kw_only=True)
+class Sink(Channel):
+    """A channel that `relay` delivers batches through, for a blocking source.
+
+    It sends each payload once and says what came of it; when to send it again is for the relay to decide.
+    To wrap a sink, replace one of its functions: `attrs.evolve(sink, send=lambda content, batch: ...)`.
+
+    Args:
+        send: Takes a payload and its batch. What it returns becomes the delivery's receipt; an exception of this
+            library that is `retryable` has the text sent again, any other one lists it as undelivered.
+        encode: Makes the payload of a batch, without side effects: it is called until the payload fits, and what it
+            returned is what is sent.
+        max_bytes: The largest payload, in bytes; None for any size.
+        repeat: How many characters of the text before it each batch brings along in `Batch.before`.
+        window: How long text is gathered where the relay is given no coalescer, in seconds, after a first text that
+            goes out at once; None for the defaults of `TimeSize`.
+        final_only: Whether only the final payload is worth sending, where the relay is given no coalescer.
+        limiter: What each payload waits for.
+
+    Raises:
+        InvalidArgument: An argument is of the wrong kind.
+    """
+
+    send: Callable[[bytes, Batch], object] = field(validator=_callable)
+
+
+@frozen(kw_only=True)
+class AsyncSink(Channel):
+    """A channel that `relay` delivers batches through, for an async source; see `Sink`.
+
+    Args:
+        send: As that of `Sink`, but awaited.
+        encode: As that of `Sink`.
+        max_bytes: As that of `Sink`.
+        repeat: As that of `Sink`.
+        window: As that of `Sink`.
+        final_only: As that of `Sink`.
+        limiter: As that of `Sink`.
+
+    Raises:
+        InvalidArgument: An argument is of the wrong kind.
+    """
+
+    send: Callable[[bytes, Batch], Awaitable[object]] = field(validator=_callable)
