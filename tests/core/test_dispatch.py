@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from genesys_stream._core.relaying.dispatch import Turns, dispatcher
 from hypothesis import given, settings, strategies as st
 
 from genesys_stream._core.http.retry import Retry
 from genesys_stream._core.relaying.coalescers import FinalOnly, ImmediateFirst, TimeSize
-from genesys_stream._core.relaying.dispatch import Turns, dispatcher
 from genesys_stream._core.relaying.limits import (
     ANDROID_BACKGROUND,
     ANDROID_FOREGROUND,

@@ -75,8 +75,9 @@ class Request:
         url: The absolute URL.
         headers: The headers, but for the access token.
         content: The body.
-        needs_token: Whether it goes out with an access token.
-        token_margin: For how many seconds that token must still be good.
+        needs_token: Whether it is sent with an access token.
+        token_margin: For how many seconds that token must still be valid.
+        long: Whether the answer may take long, as a completion does, and must not hold up short requests.
     """
 
     method: str
@@ -85,6 +86,7 @@ class Request:
     content: bytes = field(default=b"", repr=False)
     needs_token: bool = True
     token_margin: float = 0.0
+    long: bool = False
 
 
 def checked_headers(argument: str, headers: object) -> dict[str, str]:
