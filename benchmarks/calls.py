@@ -17,6 +17,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any, Self
 
 import httpx
 
@@ -24,6 +25,7 @@ import genesys_stream
 from genesys_stream import AsyncClient, Client, relay
 
 ROOT = str(Path(genesys_stream.__file__).parent)
+OPTIONS: dict[str, Any] = {"access_token": "token", "base_url": "https://api.example.com"}
 QUESTION = [{"role": "user", "content": "Hi"}]
 LIMIT = 20
 """The most calls per token that the library may cost."""
@@ -63,7 +65,7 @@ class Counter:
         if what == "call" and code.co_filename.startswith(ROOT):
             self.calls[f"{code.co_filename.removeprefix(ROOT)[1:]} {code.co_qualname}"] += 1
 
-    def __enter__(self) -> Counter:
+    def __enter__(self) -> Self:
         threading.setprofile(self._profile)
         sys.setprofile(self._profile)
         return self
@@ -85,7 +87,7 @@ def transport(tokens: int) -> httpx.MockTransport:
 def blocking(tokens: int) -> Counter:
     with (
         httpx.Client(transport=transport(tokens)) as http,
-        Client(access_token="token", base_url="https://api.example.com", http_client=http) as client,
+        Client(**OPTIONS, http_client=http) as client,
     ):
         stream = client.completions.stream(model="m", messages=QUESTION)
         sink = client.push.to("device")
@@ -97,7 +99,7 @@ def blocking(tokens: int) -> Counter:
 async def awaited(tokens: int) -> Counter:
     async with (
         httpx.AsyncClient(transport=transport(tokens)) as http,
-        AsyncClient(access_token="token", base_url="https://api.example.com", http_client=http) as client,
+        AsyncClient(**OPTIONS, http_client=http) as client,
     ):
         stream = client.completions.stream(model="m", messages=QUESTION)
         sink = client.push.to("device")
