@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -34,6 +35,7 @@ T = TypeVar("T")
 
 USER_AGENT = f"genesys-stream/{__version__}"
 MAX_CONNECTIONS = 1000
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 KEEPALIVE_SECONDS = 50.0
 """For how many seconds an idle connection is kept for the next push.
 
@@ -98,9 +100,12 @@ def make_client(cls: Any, library: Any, max_connections: int) -> Any:
     except (OSError, ValueError) as error:
         raise _invalid_environment(("SSL_CERT_FILE", "SSL_CERT_DIR"), error) from error
     try:
+        for name in _PROXIES:
+            # A port beyond 65535, which the HTTP library would only find when it connects.
+            _ = urlsplit(os.environ.get(name) or os.environ.get(name.lower(), "")).port
         return cls(verify=verify, limits=limits(max_connections, library))
     except (ImportError, OSError, ValueError, httpx.InvalidURL, library.InvalidURL) as error:
-        raise _invalid_environment(("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"), error) from error
+        raise _invalid_environment((*_PROXIES, "NO_PROXY"), error) from error
 
 
 def _invalid_environment(names: Sequence[str], error: Exception) -> _errors.ConfigurationError:

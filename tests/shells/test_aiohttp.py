@@ -10,6 +10,7 @@ import anyio
 import httpx
 import pytest
 import trio
+from tests.shells.wire import Wire, reply
 from tests.shells.worlds import ASK, WORLDS, settle
 
 from genesys_stream import (
@@ -147,6 +148,16 @@ class TestStreams:
 
 
 class TestTheNetwork:
+    @pytest.mark.parametrize("status", [b"407 Proxy Authentication Required", b"403 Forbidden"])
+    async def test_a_proxy_that_refuses(self, loop_world, status, monkeypatch):
+        """A refused CONNECT is a connection that was not made, so that the push was certainly not sent."""
+        with Wire([reply(b"{}", status)]) as wire:
+            monkeypatch.setenv("HTTPS_PROXY", wire.base_url)
+            options = {"base_url": "https://api.example.com", "access_token": "t", "transport": "aiohttp"}
+            async with AsyncClient(**options, retry=ONCE) as client:
+                with pytest.raises(ConnectFailed):
+                    await client.push.send(["device"], "t", "b")
+
     async def test_no_connection(self, loop_world, client_of, fake, server):
         async with client_of(access_token=fake.issue_token(), retry=ONCE) as client:
             with server.refusing(), pytest.raises(ConnectFailed):

@@ -35,6 +35,9 @@ def clock() -> float:
     return clock_here()()
 
 
+_LATE_SECONDS = 0.25
+"""How much longer than its deadline a request may take, for the HTTP library's timeouts, which say more, to expire."""
+
 _log = logging.getLogger("genesys_stream")
 
 
@@ -135,12 +138,16 @@ class HttpSession(BaseSession):
     async def _send(self, send: Send) -> tuple[Outcome, Any]:
         """Send a request; return the outcome, and the open response if its body is to be streamed."""
         started = clock()
-        outcome: Outcome
-        response: Any = None
+        answer: tuple[Outcome, Any] | None = None
         try:
-            outcome, response = await self.cleanup.open(partial(self._answer, send), _close_unread)
+            # Transports such as httpx.ASGITransport ignore the HTTP library's timeouts.
+            with anyio.CancelScope(deadline=math.inf if send.until is None else send.until + _LATE_SECONDS):
+                answer = await self.cleanup.open(partial(self._answer, send), _close_unread)
+            if answer is None:
+                raise _errors.TimeoutExpired("no answer came in time")
         except Exception as error:  # noqa: BLE001 - whatever the HTTP library raises becomes one of our exceptions
-            outcome = send.failure(error, clock())
+            answer = send.failure(error, clock()), None
+        outcome, response = answer
         try:
             log_exchange(_log, send.settings, send.attempt, outcome, clock() - started)
         except BaseException:
