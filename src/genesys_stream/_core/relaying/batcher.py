@@ -43,8 +43,9 @@ class Batcher:
             The batches to send now.
 
         Raises:
-            InvalidArgument: An argument is of the wrong kind, or the coalescer cuts where no text is; nothing is lost
-                by that, `close` returns it.
+            InvalidArgument: An argument is of the wrong kind, or the coalescer cuts where no text is.
+            Exception: What the coalescer raises. No mistake of it loses text: `close` returns what is left, when it is
+                called again if need be.
         """
         check_kind("text", text, str)
         if not isinstance(now, (int, float)):
