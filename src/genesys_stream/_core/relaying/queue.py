@@ -26,6 +26,21 @@ class Piece(NamedTuple):
     artifacts: tuple[Artifact, ...] = ()
 
 
+def joined(pieces: list[Piece]) -> Piece:
+    """Join pieces that follow each other; without any, the piece has no text."""
+    if len(pieces) == 1:
+        return pieces[0]
+    if not pieces:
+        return Piece("", 0.0, 0.0, 0)
+    return Piece(
+        "".join([piece.text for piece in pieces]),
+        pieces[0].first_at,
+        pieces[-1].last_at,
+        sum([piece.deltas for piece in pieces]),
+        tuple([artifact for piece in pieces for artifact in piece.artifacts]),
+    )
+
+
 class WaitingText:
     """The text that waits to be cut, as a `Coalescer` sees it.
 

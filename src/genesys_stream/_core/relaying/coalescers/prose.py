@@ -116,6 +116,9 @@ _WORD_BEGINS = re.compile(
 )
 
 
+_ASCII_WORD_BEGINS = re.compile(r"\s(?=\S)")
+
+
 class _Words(Scanner):
     """Finds the beginnings of words."""
 
@@ -127,7 +130,10 @@ class _Words(Scanner):
         region = self._last + text
         begin = self.seen - len(self._last)
         self.seen += len(text)
-        self.ends.extend([begin + match.start() for match in _WORD_BEGINS.finditer(region, len(self._last))])
+        if region.isascii():
+            self.ends.extend([begin + match.end() for match in _ASCII_WORD_BEGINS.finditer(region)])
+        else:
+            self.ends.extend([begin + match.start() for match in _WORD_BEGINS.finditer(region, len(self._last))])
         self._last = text[-1]
 
 
