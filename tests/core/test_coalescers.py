@@ -396,6 +396,7 @@ def test_a_bound_sends_whole_words_unless_they_are_long():
         ),
         (MarkdownBlock(), "$$\nx\n\n$$\n~~~\n```\n\n~~~~\n$$ x $$ y\nz", ["$$\nx\n\n$$\n", "~~~\n```\n\n~~~~\n"]),
         (Pattern(r"\d+"), "a1b22c333", ["a1", "b22"]),
+        (Pattern(r"\d*"), "a1b22c333", ["a1", "b22"]),
         (Pattern(len), "caf\u00e9", ["caf"]),
     ],
 )

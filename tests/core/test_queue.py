@@ -7,8 +7,9 @@ import regex
 from hypothesis import given, strategies as st
 from tests.strategies import deltas, unicode_texts
 
-from genesys_stream import Artifact, Batcher, PassThrough, TimeSize
-from genesys_stream._core.relaying.queue import TextQueue, WaitingText
+from genesys_stream import Artifact, Batcher, CompletionChunk, PassThrough, TimeSize
+from genesys_stream._core.relaying.batcher import MAX_QUEUED, BatchState
+from genesys_stream._core.relaying.queue import Piece, TextQueue, WaitingText, joined
 from genesys_stream._core.text import prefix_length, utf8_size
 from genesys_stream._errors import InvalidArgument
 from genesys_stream._wire import join_surrogates
@@ -141,6 +142,19 @@ class Says:
         return self.due_at
 
 
+class TestJoined:
+    def test_pieces_that_follow_each_other(self):
+        """Their texts and counts are added up; no piece at all has no text."""
+        waiting = WaitingText()
+        for i, text in enumerate(["one ", "two ", "three"]):
+            waiting.add(text, float(i))
+        pieces = [waiting.take(4, 9.0), waiting.take(9, 9.0)]
+
+        assert joined(pieces) == Piece("one two three", 0.0, 2.0, 3)
+        assert joined(pieces[:1]) is pieces[0]
+        assert joined([]) == Piece("", 0.0, 0.0, 0)
+
+
 class TestTextQueue:
     def test_what_was_cut_is_counted_until_it_is_taken(self):
         """So that a strategy knows whether a push waits that could carry more."""
@@ -238,3 +252,47 @@ class TestBatcher:
         assert [batch.text for batch in batcher.close(0.1)] == ["abc"]
         assert batcher.close(0.2) == []
         assert batcher.tick(0.3) == []
+
+
+class TestBatchState:
+    def test_text_goes_in_and_batches_come_out(self):
+        """When they are due; what the source ended with is kept for whoever takes the last of them."""
+        state = BatchState(TimeSize(0.2))
+        seen = [state.feed("one ", 0.0), state.due, state.next(0.1), state.feed(CompletionChunk.of_text("two"), 0.15)]
+        seen += [[batch.text for batch in state.next(0.2)], state.due]
+
+        assert seen == [True, 0.2, [], False, ["one two"], None]
+        state.feed("three", 0.3)
+        state.end(error := OSError(), 0.4)
+        state.end(None, 0.5)
+        assert (state.due, state.ended, state.error) == (-math.inf, True, error)
+        assert [batch.text for batch in state.next(0.4)] == ["three"]
+        assert state.next(0.5) == []
+
+    def test_batches_that_nobody_takes_fill_it(self):
+        """Until they are taken."""
+        state = BatchState(PassThrough())
+        assert state.feed("x" * (MAX_QUEUED - 1), 0.0)
+        assert not state.full
+        assert not state.feed("x", 0.0)
+        assert state.full
+        assert len(state.next(0.0)) == 2
+        assert not state.full
+
+    def test_a_mistake_of_the_coalescer_ends_it(self):
+        """All that was said comes first; the source's own error is worth more."""
+        late, at_last, both = (Says(0, 1.0) for _ in range(3))
+        states = [BatchState(coalescer) for coalescer in (late, at_last, both)]
+        for state, coalescer in zip(states, (late, at_last, both), strict=True):
+            state.feed("text", 0.0)
+            coalescer.answer = RuntimeError("a mistake")
+        states[1].end(None, 0.5)
+        states[2].end(OSError(), 0.5)
+
+        assert [[batch.text for batch in state.next(1.0)] for state in states] == [["text"]] * 3
+        assert [type(state.error) for state in states] == [RuntimeError, RuntimeError, OSError]
+
+    def test_another_kind_is_refused(self):
+        """By name."""
+        with pytest.raises(InvalidArgument, match="the source must yield CompletionChunk or str, not "):
+            BatchState(TimeSize()).feed(b"text", 0.0)
