@@ -1,6 +1,6 @@
 """What each strategy makes of the same stream, under each budget, and how far that is from the best possible.
 
-Tokens are replayed in virtual time through the desk that `relay` uses, to a sink with a fixed round trip:
+Tokens are replayed in virtual time through the state that `relay` keeps, to a sink with a fixed round trip:
 
     python benchmarks/coalescing.py                           every strategy, one reply, no budget and Android's
     python benchmarks/coalescing.py --trace all --budget all  everything
@@ -20,11 +20,10 @@ import argparse
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from html import escape
-from itertools import chain, repeat
 from pathlib import Path
 
 from attrs import frozen
-from replay import Figures, Line, figures, relayed
+from replay import Figures, Line, channel_of, figures, relayed
 from traces import KINDS, Trace, conversation, recorded, reply
 
 from genesys_stream import (
@@ -32,44 +31,33 @@ from genesys_stream import (
     APNS_ALERT,
     GENESYS,
     LIVE_ACTIVITY,
-    Adaptive,
     Coalescer,
     FinalOnly,
     Idle,
     ImmediateFirst,
-    InFlight,
     JsonArtifact,
     Line as WholeLine,
     MarkdownBlock,
-    Milestones,
     Paragraph,
     PassThrough,
     Pattern,
     Profile,
     Rate,
-    RateBudget,
-    Schedule,
+    RateLimits,
     Sentence,
     TimeSize,
     Word,
     any_of,
     bounded,
-    switch,
-    then,
 )
-from genesys_stream._core.relaying.dispatch import dispatcher
-from genesys_stream._core.relaying.limits import Budget, Ledger
-from genesys_stream._core.relaying.relay import Account
+from genesys_stream._core.relaying.sink import Channel
 
 DEFAULT = "default"
 STRATEGIES: dict[str, Callable[[], Coalescer]] = {
     "PassThrough": PassThrough,
-    "InFlight": InFlight,
     "Word": Word,
     "TimeSize": TimeSize,
-    "Adaptive": Adaptive,
     "ImmediateFirst": lambda: ImmediateFirst(TimeSize(0.5, 500)),
-    "RateBudget": partial(RateBudget, Rate(4, 1.0)),
     "Idle": Idle,
     "Sentence": Sentence,
     "Line": WholeLine,
@@ -77,19 +65,10 @@ STRATEGIES: dict[str, Callable[[], Coalescer]] = {
     "MarkdownBlock": MarkdownBlock,
     "Pattern": partial(Pattern, r"[,.]\s"),
     "JsonArtifact": partial(JsonArtifact, "ndjson"),
-    "Schedule": Schedule,
-    "Milestones": partial(Milestones, 1, 500, 2000),
     "FinalOnly": FinalOnly,
     "any_of": lambda: any_of(WholeLine(), TimeSize(1.0)),
     "bounded": lambda: bounded(Sentence(), max_latency=1.0, min_interval=0.6),
-    "then": lambda: then(TimeSize(), 5, Schedule([2.0])),
-    "switch": lambda: switch(partial(next, _watched(300)), watched=TimeSize(), away=FinalOnly()),
 }
-
-
-def _watched(deltas: int) -> Iterator[str]:
-    """For so many deltas somebody looks at the phone, then nobody does."""
-    return chain(repeat("watched", deltas), repeat("away"))
 
 
 @frozen
@@ -117,12 +96,10 @@ SHAPES: dict[str, Callable[[str, float], Trace]] = {
 
 def lines_of(trace: Trace, strategy: str, limits: Limits, *, round_trip: float = 0.05) -> list[Line]:
     """Relay a trace by a strategy, within limits."""
-    ledger = Ledger(limits.credential)
-    device = None if limits.profile is None else limits.profile.device
+    budget = RateLimits(limits.credential)
 
-    def make() -> tuple[Coalescer, Account | None]:
-        account = None if limits == Limits() else Budget(ledger, ["device"], device)
-        return dispatcher(limits.profile, account) if strategy == DEFAULT else (STRATEGIES[strategy](), account)
+    def make() -> tuple[Coalescer | None, Channel]:
+        return None if strategy == DEFAULT else STRATEGIES[strategy](), channel_of(budget, limits.profile)
 
     return relayed(trace, make, round_trip=round_trip)
 

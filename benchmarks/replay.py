@@ -1,22 +1,25 @@
-"""Relays in virtual time: the library's own desks, a sink with a fixed round trip, and no clock."""
+"""Relays in virtual time: the library's own relay states, a sink with a fixed round trip, and no clock."""
 
 from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
+from typing import cast
 
 from attrs import define, field, frozen
 from optimum import least_waiting
 from traces import Reply, Trace
 
-from genesys_stream import Batch, Coalescer, RateLimited, Retry
-from genesys_stream._core.relaying.relay import Account, Desk
-from genesys_stream._core.text import prefix_length
+from genesys_stream import Batch, Coalescer, Profile, RateLimited, RateLimits, Retry
+from genesys_stream._core.relaying.delivery import Push
+from genesys_stream._core.relaying.relay import RelayState, TurnRequest, end_of
+from genesys_stream._core.relaying.sink import Channel
 
 ROUND_TRIP = 0.05
-PAYLOAD_BYTES = 3300
-"""How much text a payload of 3,584 bytes carries, roughly."""
+PAYLOAD_BYTES = 3584
+OVERHEAD = bytes(284)
+"""What a payload has besides its text, roughly."""
 
 CALM = Retry(attempts=8, jitter=lambda bound: bound / 2)
 
@@ -52,46 +55,49 @@ class Service:
 
 @define
 class Line:
-    """One relay: what is said to it, its desk, and what goes out."""
+    """One relay: what is said to it, its state, and what goes out."""
 
     said: Reply
-    desk: Desk
+    state: RelayState
     service: Service
     round_trip: float = ROUND_TRIP
     sent: list[tuple[float, Batch]] = field(factory=list)
     _read: int = 0
-    _in_flight: tuple[float, Batch, RateLimited | None] | None = None
+    _in_flight: tuple[float, Push, RateLimited | None] | None = None
 
     def next_at(self, now: float) -> float | None:
         """When something happens next."""
         times = [] if self._in_flight is None else [self._in_flight[0]]
         if self._read < len(self.said):
             times.append(self.said[self._read][0])
-        if (due := self.desk.due) is not None:
+        if (due := self.state.due) is not None:
             times.append(max(due, now))
         return min(times, default=None)
 
     def step(self, now: float) -> None:
         """Let happen what is due."""
-        desk = self.desk
+        state = self.state
         if self._in_flight is not None and self._in_flight[0] <= now:
-            _, batch, refusal = self._in_flight
+            _, push, refusal = self._in_flight
             self._in_flight = None
             if refusal is None:
-                desk.delivered(batch, None, now)
+                state.succeeded(push, None)
             else:
-                desk.failed(batch, refusal, now)
+                state.failed(push, refusal, now)
         while self._read < len(self.said) and self.said[self._read][0] <= now:
-            desk.arrive(self.said[self._read][1], now)
+            state.feed(self.said[self._read][1], now)
             self._read += 1
             if self._read == len(self.said):
-                desk.end("complete", now, finish_reason="stop")
-        batch_ = desk.take(now)
-        if batch_ is not None:
+                state.end(end_of(None, "stop", now))
+        step = state.next(now)
+        while isinstance(step, TurnRequest):
+            state.turn_answered(cast(float, step.turn.request(now, final=step.final)), now)
+            step = state.next(now)
+        if step is not None:
             refusal = self.service.ask(now)
             if refusal is None:
-                self.sent.append((now, batch_))
-            self._in_flight = (now + self.round_trip, batch_, refusal)
+                self.sent.append((now, step.batch))
+            self._in_flight = (now + self.round_trip, step, refusal)
 
 
 def run(lines: Sequence[Line]) -> None:
@@ -108,7 +114,7 @@ def run(lines: Sequence[Line]) -> None:
 
 def relayed(
     trace: Trace,
-    make: Callable[[], tuple[Coalescer, Account | None]],
+    make: Callable[[], tuple[Coalescer | None, Channel]],
     *,
     service: Service | None = None,
     round_trip: float = ROUND_TRIP,
@@ -117,22 +123,30 @@ def relayed(
 
     Args:
         trace: What is said.
-        make: Makes a coalescer for each reply, and what its pushes are paid from.
+        make: Makes the coalescer for each reply, None for that of the channel, and the channel.
         service: What the pushes reach.
         round_trip: How long the sink takes for a push, in seconds.
     """
     service = service or Service()
     lines: list[Line] = []
     for number, said in enumerate(trace):
-        coalescer, budget = make()
-        desk = Desk(coalescer, stream_id=f"{number}", fit=_fit, retry=CALM, budget=budget)
-        lines.append(Line(said, desk, service, round_trip))
+        coalescer, channel = make()
+        chosen = coalescer or channel.default_coalescer()
+        state = RelayState(chosen, stream_id=f"{number}", channel=channel, retry=CALM)
+        lines.append(Line(said, state, service, round_trip))
     run(lines)
     return lines
 
 
-def _fit(batch: Batch) -> int:
-    return prefix_length(batch.text, PAYLOAD_BYTES)
+def channel_of(limits: RateLimits, profile: Profile | None = None, target: str = "device") -> Channel:
+    """Make the channel to one device, as that of `client.push.to`, with payloads that are as large as real ones."""
+    return Channel(
+        encode=lambda batch: OVERHEAD + batch.text.encode(),
+        max_bytes=PAYLOAD_BYTES,
+        window=None if profile is None else profile.window,
+        final_only=profile is not None and profile.final_only,
+        limiter=limits.limiter([target], None if profile is None else profile.device),
+    )
 
 
 def most_within(times: Iterable[float], seconds: float) -> int:

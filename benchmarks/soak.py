@@ -33,7 +33,7 @@ ASK: dict[str, Any] = {"model": "gpt-4o", "messages": [{"role": "user", "content
 BEAT = 0.005
 BLOCKED = 0.05
 # So impatient with pushes that now and then one is given up: that must be reported, too.
-IMPATIENT = Retry(attempts=2, first_wait=0.2, longest_wait=1.0)
+IMPATIENT = Retry(attempts=2, wait_initial=0.2, wait_max=1.0)
 THROTTLED = Fail(400, "invalid_request", "rate limit exceeded; too many token requests")
 UNAVAILABLE = Fail(503)
 TOO_MANY = Fail(429, headers=(("Retry-After", "1"),))

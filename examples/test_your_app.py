@@ -20,7 +20,7 @@ def answer(client: Client, question: str, device: str) -> RelayReport:
     messages = [{"role": "system", "content": "You are brief."}, {"role": "user", "content": question}]
     stream = client.completions.stream(model="gpt-4o", messages=messages, temperature=0.0)
     return relay(
-        stream, client.push.to(device), coalescer=TimeSize(0.05, 200), retry=Retry(attempts=3, first_wait=0.01)
+        stream, client.push.to(device), coalescer=TimeSize(0.05, 200), retry=Retry(attempts=3, wait_initial=0.01)
     )
 
 
@@ -35,7 +35,7 @@ def fake() -> FakeGenesys:
 @pytest.fixture
 def client(fake: FakeGenesys) -> Iterator[Client]:
     with httpx.Client(transport=fake.transport) as http:
-        yield Client(**fake.client_options(), http_client=http, retry=Retry(attempts=3, first_wait=0.01))
+        yield Client(**fake.client_options(), http_client=http, retry=Retry(attempts=3, wait_initial=0.01))
 
 
 def test_the_phone_gets_the_answer(fake: FakeGenesys, client: Client) -> None:
@@ -60,7 +60,7 @@ def test_the_question_reaches_the_model(fake: FakeGenesys, client: Client) -> No
 
 
 def test_a_rate_limit_loses_nothing(fake: FakeGenesys, client: Client) -> None:
-    fake.completions.say("Patience is a virtue, and a retry policy.", every=0.005)
+    fake.completions.say("RetryState is a virtue, and a retry policy.", every=0.005)
     fake.push.rate_limit(retry_after=0.1, times=2)
 
     report = answer(client, "How do you handle 429?", "device-1")

@@ -13,6 +13,9 @@ from ._aio.push import (
 from ._auth import (
     ClientCredentials as ClientCredentials,
 )
+from ._coalesce import (
+    coalesce as coalesce,
+)
 from ._core.http.retry import (
     Retry as Retry,
 )

@@ -1,7 +1,7 @@
-"""The OAuth session: one token for any number of tasks and threads.
+"""OAuth client credentials: one access token for any number of tasks and threads.
 
-It belongs to neither shell, because one token serves both: whoever finds no good token first asks for one, in its own
-world, and everybody else, in either world, waits for the outcome of that one request.
+It belongs to neither shell, because one token serves both: the first caller that finds no valid token requests one, on
+its own event loop or thread, and every other caller, async or blocking, waits for the outcome of that request.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from ._core.http.exchange import Reply
 from ._core.http.regions import endpoints
 from ._core.http.retry import Attempt, Outcome, Retry
 from ._core.http.settings import Settings, missing_credentials
-from ._core.http.tokens import Grant, Hidden, TokenBook, authorise, is_token, token_request
+from ._core.http.tokens import Grant, Hidden, TokenCache, fetch_token, is_token, token_request
 from ._errors import GenesysStreamError
-from ._http import headers_of, phases, step
+from ._http import advance, httpx_timeouts, request_headers
 from ._values import Timeouts
 from ._values._checks import check_kind
 from ._wire import type_name
@@ -37,64 +37,64 @@ _UNAUTHORIZED = 401
 
 
 @define(eq=False)
-class Flight:
-    """A request for a token that is under way; the first who needed it leads, the others wait for its landing."""
+class TokenRefresh:
+    """A token request that is under way: one caller runs it, and the others wait for it to finish."""
 
     token: str | None = field(default=None, repr=False)
     error: GenesysStreamError | None = None
-    _leader: int = field(factory=threading.get_ident, init=False, repr=False)
-    _landed: threading.Event = field(factory=threading.Event, init=False)
+    _thread: int = field(factory=threading.get_ident, init=False, repr=False)
+    _finished: threading.Event = field(factory=threading.Event, init=False)
     _wakers: list[Callable[[], None]] = field(factory=list, init=False, repr=False)
     _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
 
-    def land(self, token: str | None, error: GenesysStreamError | None) -> None:
-        """Wake everybody; with neither a token nor an error, somebody else must lead."""
+    def finish(self, token: str | None, error: GenesysStreamError | None) -> None:
+        """Wake every caller that waits; with neither a token nor an error, one of them must refresh the token."""
         with self._lock:
             self.token, self.error = token, error
-            self._landed.set()
+            self._finished.set()
             wakers, self._wakers = self._wakers, []
         for wake in wakers:
             wake()
 
     def wait(self, seconds: float | None = None) -> None:
-        """Block until it has landed.
+        """Block until it has finished.
 
         Args:
-            seconds: For how long at the most; None for as long as it takes.
+            seconds: The longest time to wait; None for no limit.
 
         Raises:
             UsageError: The request is made by this very thread, which cannot go on with it while it blocks.
         """
-        if not self._landed.is_set() and self._leader == threading.get_ident():
+        if not self._finished.is_set() and self._thread == threading.get_ident():
             msg = (
-                "this thread is asking for a token already and would wait for itself for ever: "
+                "this thread is requesting a token already and would wait for itself for ever: "
                 "a blocking call was made on an event loop, or in an on_event hook"
             )
             raise _errors.UsageError(msg)
-        self._landed.wait(None if seconds is None else max(0.0, seconds))
+        self._finished.wait(None if seconds is None else max(0.0, seconds))
 
-    async def arrival(self) -> None:
-        """Wait until it has landed, on whatever event loop this is."""
+    async def wait_async(self) -> None:
+        """Wait on the current event loop until it has finished."""
         import anyio
 
         event = anyio.Event()
         wake = _waker(event)
         with self._lock:
-            if self._landed.is_set():
+            if self._finished.is_set():
                 return
             self._wakers.append(wake)
         await event.wait()
 
 
 def _waker(event: anyio.Event) -> Callable[[], None]:
-    """A function that sets the event from any thread; where the event loop is gone, so is whoever waited on it."""
+    """Return a function that sets the event from any thread, or does nothing once the event loop has ended."""
     trio = sys.modules.get("trio")  # where nobody has imported trio, this is not trio
     if trio is not None and trio.lowlevel.in_trio_run():
-        return _quietly(trio.lowlevel.current_trio_token().run_sync_soon, event, trio.RunFinishedError)
-    return _quietly(asyncio.get_running_loop().call_soon_threadsafe, event, RuntimeError)
+        return _unless_gone(trio.lowlevel.current_trio_token().run_sync_soon, event, trio.RunFinishedError)
+    return _unless_gone(asyncio.get_running_loop().call_soon_threadsafe, event, RuntimeError)
 
 
-def _quietly(
+def _unless_gone(
     soon: Callable[[Callable[[], object]], object], event: anyio.Event, gone: type[Exception]
 ) -> Callable[[], None]:
     def wake() -> None:
@@ -105,22 +105,23 @@ def _quietly(
 
 
 class ClientCredentials(httpx.Auth):
-    """An OAuth client-credentials session that refreshes itself, for our clients and for anybody's httpx client.
+    """OAuth client credentials with a token that is refreshed as needed, for our clients and for any httpx client.
 
-    The token is asked for when it is first needed, again ahead of its expiry (by 60 seconds or a tenth of its life),
-    and once more per request when the service answers 401. However many tasks and threads need it, one request is made.
+    The token is requested when it is first needed, again before it expires (60 seconds, or a tenth of its life if that
+    is less), and once more per request when the service answers 401.
+    However many tasks and threads need it, one request is made.
 
     Args:
         client_id: The OAuth client's id.
         client_secret: The OAuth client's secret.
         region: The organisation's region, in any spelling; see `Client`.
-        login_url: The token endpoint's address without its path, where it is not the region's.
-        scopes: Scopes to ask for; Genesys Cloud grants by roles and wants none.
-        retry: How patient to be with the token endpoint.
+        login_url: The token endpoint's address without its path, if it is not the region's.
+        scopes: Scopes to request; Genesys Cloud grants by roles and needs none.
+        retry: The retry policy of token requests.
         allow_insecure_http: Whether `login_url` may be an http URL of another machine.
 
     Raises:
-        ConfigurationError: Something is missing, unknown or unsafe.
+        ConfigurationError: An argument is missing, unknown or unsafe.
     """
 
     requires_response_body = False
@@ -151,8 +152,8 @@ class ClientCredentials(httpx.Auth):
         self._client_id = client_id
         self._request = token_request(place.login_url, client_id, client_secret, scopes)
         self._retry = retry or Retry()
-        self._book = TokenBook()
-        self._flight: Flight | None = None
+        self._cache = TokenCache()
+        self._refresh: TokenRefresh | None = None
         self._lock = threading.Lock()
         self._clock = time.monotonic
 
@@ -160,89 +161,93 @@ class ClientCredentials(httpx.Auth):
         return f"ClientCredentials({self._client_id!r})"
 
     def __reduce__(self) -> Any:
-        msg = "a session with its secret is not to be pickled; make another one where it is needed"
+        msg = "credentials are not to be pickled; make them anew where they are needed"
         raise TypeError(msg)
 
-    def obtain(self, margin: float = 0.0, refused: str | None = None) -> Generator[Attempt | Flight, Any, str]:
-        """The dialogue at whose end there is a good token.
+    def token_flow(
+        self, margin: float = 0.0, refused: str | None = None
+    ) -> Generator[Attempt | TokenRefresh, Any, str]:
+        """Get a valid token.
 
-        It yields either an `Attempt`, whose outcome it is sent, or a `Flight` to wait for, and then it is sent nothing.
+        A generator that yields either an `Attempt`, whose outcome it must be sent, or a `TokenRefresh` to wait for,
+        after which it must be sent None.
 
         Args:
-            margin: For how many seconds the token must still be good.
+            margin: For how many seconds the token must still be valid.
             refused: A token that the service refused.
 
         Returns:
             The token.
 
         Raises:
-            GenesysStreamError: No token could be had; everybody who waits for it is told the same.
+            GenesysStreamError: The token request failed; every caller that waited raises the same error.
         """
         while True:
-            token, flight = self._board(margin, refused)
+            token, refresh = self._join(margin, refused)
             if token is not None:
                 return token
             refused = None
-            if flight is None:
-                return (yield from self._lead())
-            yield flight
-            if flight.error is not None:
+            if refresh is None:
+                return (yield from self._run())
+            yield refresh
+            if refresh.error is not None:
                 # A copy, because each waiter raises its own.
-                raise copy.copy(flight.error) from flight.error
-            if flight.token is not None:
-                return flight.token
+                raise copy.copy(refresh.error) from refresh.error
+            if refresh.token is not None:
+                return refresh.token
 
-    def _board(self, margin: float, refused: str | None) -> tuple[str | None, Flight | None]:
-        """A good token; or the flight to wait for; or neither, and the caller leads a new one."""
+    def _join(self, margin: float, refused: str | None) -> tuple[str | None, TokenRefresh | None]:
+        """Return a valid token, or the refresh to wait for, or neither if the caller must run a new refresh."""
         with self._lock:
             if refused is not None:
-                self._book.strike(refused)
-            token = self._book.good(self._clock(), margin)
-            if token is not None or self._flight is not None:
-                return token, self._flight
-            self._flight = Flight()
+                self._cache.invalidate(refused)
+            token = self._cache.get(self._clock(), margin)
+            if token is not None or self._refresh is not None:
+                return token, self._refresh
+            self._refresh = TokenRefresh()
             return None, None
 
-    def _lead(self) -> Generator[Attempt | Flight, Any, str]:
+    def _run(self) -> Generator[Attempt | TokenRefresh, Any, str]:
+        """Request a token and wake the callers that wait for it."""
         asked_at = self._clock()
         try:
-            with closing(authorise(self._request, self._retry)) as dialogue:
-                attempt, result = step(lambda: next(dialogue))
+            with closing(fetch_token(self._request, self._retry)) as flow:
+                attempt, result = advance(lambda: next(flow))
                 while attempt is not None:
                     asked_at = self._clock() + attempt.after
                     outcome = yield attempt
-                    attempt, result = step(lambda: dialogue.send(outcome))  # noqa: B023 - called at once
+                    attempt, result = advance(lambda: flow.send(outcome))  # noqa: B023 - called at once
             grant: Grant = result
         except BaseException as error:
-            # Whatever else ended it, such as a cancellation, is this caller's alone, and somebody else leads.
-            self._land(None, asked_at, error if isinstance(error, GenesysStreamError) else None)
+            # Anything else, such as a cancellation, concerns this caller alone, and another one must run a refresh.
+            self._finish(None, asked_at, error if isinstance(error, GenesysStreamError) else None)
             raise
-        self._land(grant, asked_at, None)
+        self._finish(grant, asked_at, None)
         return grant.token
 
-    def _land(self, grant: Grant | None, asked_at: float, error: GenesysStreamError | None) -> None:
+    def _finish(self, grant: Grant | None, asked_at: float, error: GenesysStreamError | None) -> None:
         with self._lock:
-            flight, self._flight = self._flight, None
+            refresh, self._refresh = self._refresh, None
             if grant is not None:
-                self._book.enter(grant, asked_at)
-        if flight is not None:
-            flight.land(None if grant is None else grant.token, error)
+                self._cache.set(grant, asked_at)
+        if refresh is not None:
+            refresh.finish(None if grant is None else grant.token, error)
 
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        """Authorise a request of a blocking httpx client."""
+        """Add a token to a request of a blocking httpx client, which calls this."""
         refused: str | None = None
         for _ in range(2):
-            with closing(self.obtain(refused=refused)) as dialogue:
-                wanted, token = step(lambda: next(dialogue))
+            with closing(self.token_flow(refused=refused)) as flow:
+                wanted, token = advance(lambda: next(flow))
                 while wanted is not None:
                     outcome: Outcome | None = None
-                    if isinstance(wanted, Flight):
+                    if isinstance(wanted, TokenRefresh):
                         wanted.wait()
                     else:
                         time.sleep(wanted.after)
-                        response = yield _as_httpx(wanted, request)
-                        outcome = _as_reply(response, response.read())
-                    wanted, token = step(lambda: dialogue.send(outcome))  # noqa: B023 - called at once
+                        response = yield _to_httpx(wanted, request)
+                        outcome = _to_reply(response, response.read())
+                    wanted, token = advance(lambda: flow.send(outcome))  # noqa: B023 - called at once
             request.headers["Authorization"] = f"Bearer {token}"
             response = yield request
             if response.status_code != _UNAUTHORIZED or refused is not None:
@@ -251,22 +256,22 @@ class ClientCredentials(httpx.Auth):
             refused = token
 
     async def async_auth_flow(self, request: httpx.Request) -> AsyncGenerator[httpx.Request, httpx.Response]:
-        """Authorise a request of an async httpx client."""
+        """Add a token to a request of an async httpx client, which calls this."""
         refused: str | None = None
         for _ in range(2):
-            with closing(self.obtain(refused=refused)) as dialogue:
-                wanted, token = step(lambda: next(dialogue))
+            with closing(self.token_flow(refused=refused)) as flow:
+                wanted, token = advance(lambda: next(flow))
                 while wanted is not None:
                     outcome: Outcome | None = None
-                    if isinstance(wanted, Flight):
-                        await wanted.arrival()
+                    if isinstance(wanted, TokenRefresh):
+                        await wanted.wait_async()
                     else:
                         import anyio
 
                         await anyio.sleep(wanted.after)
-                        response = yield _as_httpx(wanted, request)
-                        outcome = _as_reply(response, await response.aread())
-                    wanted, token = step(lambda: dialogue.send(outcome))  # noqa: B023 - called at once
+                        response = yield _to_httpx(wanted, request)
+                        outcome = _to_reply(response, await response.aread())
+                    wanted, token = advance(lambda: flow.send(outcome))  # noqa: B023 - called at once
             request.headers["Authorization"] = f"Bearer {token}"
             response = yield request
             if response.status_code != _UNAUTHORIZED or refused is not None:
@@ -283,26 +288,26 @@ def _is_list_of_scopes(value: object) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str) and all(_is_printable(scope) for scope in value)
 
 
-def _as_reply(response: httpx.Response, body: bytes) -> Reply:
-    """A reply whose body httpx has decoded, whatever its content coding."""
+def _to_reply(response: httpx.Response, body: bytes) -> Reply:
+    """Return the reply of a response whose body httpx has decoded."""
     return Reply(response.status_code, dict(response.headers), body, at=time.time())
 
 
-def _as_httpx(attempt: Attempt, beside: httpx.Request) -> httpx.Request:
-    """The token request, with the timeouts of the request that it is made for."""
-    timeout = beside.extensions.get("timeout") or phases(Timeouts(), None, headers=30.0)
+def _to_httpx(attempt: Attempt, beside: httpx.Request) -> httpx.Request:
+    """Return the token request, with the timeouts of the request that it is made for."""
+    timeout = beside.extensions.get("timeout") or httpx_timeouts(Timeouts(), None, headers=30.0)
     wanted = attempt.request
     return httpx.Request(
         wanted.method,
         wanted.url,
-        headers=headers_of(wanted, None, {}),
+        headers=request_headers(wanted, None, {}),
         content=wanted.content,
         extensions={"timeout": timeout},
     )
 
 
 def hidden(token: str | None) -> str | None:
-    """A token that the caller brought, so that no frame's locals show it."""
+    """Return a token of the caller so that no frame's local variables show it."""
     return None if token is None else Hidden(token)
 
 
@@ -315,13 +320,13 @@ def credentials_of(  # noqa: PLR0917 - the clients' own arguments, in their orde
     scopes: Sequence[str],
     allow_insecure_http: bool,
 ) -> ClientCredentials | None:
-    """Choose what a client authorises with: one of a session, a token, or an id and its secret.
+    """Return the credentials of a client from its arguments: credentials, or an id and its secret, or a token.
 
     Returns:
-        The session; None when a token is all there is.
+        The credentials; None if there is only a token.
 
     Raises:
-        ConfigurationError: There is nothing, or more than one thing.
+        ConfigurationError: There are none, or more than one kind.
     """
     if (access_token is not None) + (credentials is not None) + (
         client_id is not None or client_secret is not None

@@ -1,4 +1,4 @@
-"""The one place where `on_event` hooks are called, and what becomes of one that raises."""
+"""The one place where `on_event` hooks are called, and where what they raise is logged."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from collections.abc import Callable
 _log = logging.getLogger("genesys_stream")
 
 
-def tell(hook: Callable[[object], None] | None, event: object) -> None:
-    """Tell a hook, if there is one; what it raises is logged, by its class and place alone, and changes nothing.
+def emit(hook: Callable[[object], None] | None, event: object) -> None:
+    """Call a hook, if there is one, with an event; an exception that it raises is logged and changes nothing.
 
-    An exception's message may hold what was said, so that it is not for a log.
-    Ctrl-C and cancellations are nobody's mistake, and pass through.
+    The log names the exception's class and place alone, because its message may hold text of a completion.
+    KeyboardInterrupt and cancellations pass through.
     """
     if hook is None:
         return
     try:
         hook(event)
-    except Exception as error:  # noqa: BLE001 - it may be anybody's hook
+    except Exception as error:  # noqa: BLE001 - a user's hook may raise anything
         at = error.__traceback__
         while at is not None and at.tb_next is not None:
             at = at.tb_next
         place = "" if at is None else f" at {at.tb_frame.f_code.co_filename}:{at.tb_lineno}"
-        told, name = type(event).__name__, type(error).__name__
-        _log.error("the on_event hook raised %s%s when it was told of %s; going on", name, place, told)
+        _log.error("the on_event hook raised %s%s for %s; going on", type(error).__name__, place, type(event).__name__)

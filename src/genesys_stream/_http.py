@@ -1,4 +1,4 @@
-"""All that both shells know of the HTTP library.
+"""What both shells know of the HTTP library: timeouts, limits, headers, and its exceptions as ours.
 
 httpx and httpx2 name their exceptions alike, and a client of either may be handed in, so exceptions are told apart by
 the names in their ancestry.
@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -24,7 +26,7 @@ from ._core.http.exchange import Reply, Request
 from ._core.http.retry import Attempt, Outcome
 from ._core.http.settings import Settings
 from ._errors import GenesysStreamError, NetworkError, strip_traceback
-from ._hooks import tell
+from ._hooks import emit
 from ._values import Exchange, Timeouts
 from ._values._checks import shown
 from ._version import __version__
@@ -33,6 +35,13 @@ T = TypeVar("T")
 
 USER_AGENT = f"genesys-stream/{__version__}"
 MAX_CONNECTIONS = 1000
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
+KEEPALIVE_SECONDS = 50.0
+"""For how many seconds an idle connection is kept for the next push.
+
+An AWS application load balancer closes a connection that was idle for 60 seconds, unless it is configured otherwise,
+and a request that is sent at that moment is lost. So this stays below.
+"""
 MAX_BODY_BYTES = 64 * 2**20
 MAX_ERROR_BODY_BYTES = 2**20
 
@@ -46,22 +55,70 @@ _FAILURES: tuple[tuple[str, type[NetworkError]], ...] = (
     # Of aiohttp, whose names say more than what httpx-aiohttp makes of them.
     ("ConnectionTimeoutError", _errors.ConnectFailed),
     ("ClientConnectorError", _errors.ConnectFailed),
+    ("ClientHttpProxyError", _errors.ConnectFailed),
     ("InvalidURL", _errors.ConnectFailed),
     ("SocketTimeoutError", _errors.TransportIdleTimeout),
 )
 
 
-@cache
-def shared_tls() -> ssl.SSLContext:
-    """The one TLS context of all clients, because reading the certificates takes tens of milliseconds."""
-    return httpx.create_ssl_context()
-
-
-def checked_client(http: Any, *, awaits: bool) -> Any:
-    """Check that an HTTP client that was handed in blocks, or awaits, as is needed.
+def http_library(transport: str) -> Any:
+    """Return the module of the HTTP library that carries the requests.
 
     Raises:
-        InvalidArgument: It is not an HTTP client, or of the other world.
+        ConfigurationError: It is an extra that is not installed.
+    """
+    if transport != "httpx2":
+        return httpx
+    try:
+        import httpx2
+    except ImportError as error:
+        msg = 'transport="httpx2" needs the extra [httpx2]: pip install "genesys-stream[httpx2]"'
+        raise _errors.ConfigurationError(msg) from error
+    return httpx2
+
+
+@cache
+def shared_tls(library: Any) -> ssl.SSLContext:
+    """Return the one TLS context of all clients, because reading the certificates takes tens of milliseconds."""
+    context: ssl.SSLContext = library.create_ssl_context()
+    return context
+
+
+def make_client(cls: Any, library: Any, max_connections: int) -> Any:
+    """Make an HTTP client.
+
+    Args:
+        cls: Its class.
+        library: The module of the HTTP library.
+        max_connections: How many connections it may open.
+
+    Raises:
+        ConfigurationError: An environment variable for certificates or proxies is invalid.
+    """
+    try:
+        verify = shared_tls(library)
+    except (OSError, ValueError) as error:
+        raise _invalid_environment(("SSL_CERT_FILE", "SSL_CERT_DIR"), error) from error
+    try:
+        for name in _PROXIES:
+            # A port beyond 65535, which the HTTP library would only find when it connects.
+            _ = urlsplit(os.environ.get(name) or os.environ.get(name.lower(), "")).port
+        return cls(verify=verify, limits=limits(max_connections, library))
+    except (ImportError, OSError, ValueError, httpx.InvalidURL, library.InvalidURL) as error:
+        raise _invalid_environment((*_PROXIES, "NO_PROXY"), error) from error
+
+
+def _invalid_environment(names: Sequence[str], error: Exception) -> _errors.ConfigurationError:
+    """Return the error that names the environment variables that are set, without their values."""
+    names = [name for upper in names for name in (upper, upper.lower()) if os.environ.get(name)]
+    return _errors.ConfigurationError(f"the environment variable {' or '.join(names)} is invalid: {error}")
+
+
+def check_client(http: Any, *, awaits: bool) -> None:
+    """Check that an HTTP client that was passed in is an async one, or a blocking one, as needed.
+
+    Raises:
+        InvalidArgument: It is not an HTTP client, or of the other kind.
     """
     if http is not None and not (
         hasattr(http, "build_request")
@@ -70,41 +127,43 @@ def checked_client(http: Any, *, awaits: bool) -> Any:
     ):
         wanted = "an httpx.AsyncClient or httpx2.AsyncClient" if awaits else "an httpx.Client or httpx2.Client"
         raise _errors.InvalidArgument("http_client", f"must be {wanted}, not {type(http).__name__}")
-    return http
 
 
-def checked_transport(transport: str, http: Any, *, awaits: bool) -> str:
-    """Check the name of what carries the requests.
+def check_transport(transport: str, http: Any, *, awaits: bool) -> None:
+    """Check the name of a transport.
 
     Raises:
-        InvalidArgument: There is no such transport, or the HTTP client that was handed in has its own.
+        InvalidArgument: There is no such transport, or the HTTP client that was passed in has its own.
     """
-    known = ("httpx", "aiohttp") if awaits else ("httpx",)
+    known = ("httpx", "httpx2", "aiohttp") if awaits else ("httpx", "httpx2")
     if transport not in known:
         wanted = " or ".join(f'"{name}"' for name in known)
         raise _errors.InvalidArgument("transport", f"must be {wanted}, not {shown(transport)}")
     if http is not None and transport != "httpx":
-        raise _errors.InvalidArgument("transport", "is for a client of our own; an http_client brings its own")
-    return transport
+        raise _errors.InvalidArgument("transport", "is for clients that this library makes; an http_client has its own")
 
 
-def limits(max_connections: int) -> httpx.Limits:
-    """The pool: as many connections as streams may be open, and enough idle ones for the next pushes."""
-    return httpx.Limits(max_connections=max_connections, max_keepalive_connections=min(max_connections, 100))
+def limits(max_connections: int, library: Any = httpx) -> Any:
+    """Return the limits of a pool, of which up to 100 idle connections are kept for the next requests."""
+    return library.Limits(
+        max_connections=max_connections,
+        max_keepalive_connections=min(max_connections, 100),
+        keepalive_expiry=KEEPALIVE_SECONDS,
+    )
 
 
-def headers_of(request: Request, token: str | None, always: Mapping[str, str]) -> dict[str, str]:
-    """The headers that go out: the library's, the client's, the call's, and the token."""
+def request_headers(request: Request, token: str | None, always: Mapping[str, str]) -> dict[str, str]:
+    """Return the headers to send: the library's, the client's, the call's, and the token."""
     headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **always, **request.headers}
     if token is not None:
         headers["Authorization"] = f"Bearer {token}"
     return headers
 
 
-def phases(timeouts: Timeouts, left: float | None, *, headers: float | None) -> dict[str, float | None]:
-    """The HTTP library's timeouts, in the form that its transports read.
+def httpx_timeouts(timeouts: Timeouts, left: float | None, *, headers: float | None) -> dict[str, float | None]:
+    """Return the HTTP library's timeouts, in the form that its transports read.
 
-    The mapping is kept and changed: `read` first bounds the wait for the headers, and then each read of the body.
+    The mapping is changed later: `read` first limits the wait for the headers, and then each read of the body.
     """
     return {
         "connect": shortest(timeouts.connect, left),
@@ -115,16 +174,20 @@ def phases(timeouts: Timeouts, left: float | None, *, headers: float | None) -> 
 
 
 def shortest(*seconds: float | None) -> float | None:
-    """The shortest of some waits, of which None is the longest; never negative."""
+    """Return the shortest of some waits in seconds, not below 0; None stands for no limit."""
     known = [max(0.0, wait) for wait in seconds if wait is not None]
     return min(known, default=None)
 
 
-def failure(error: Exception) -> NetworkError:
-    """Make our exception of the HTTP library's, which stays its cause.
+def network_error(error: Exception, *, exhausted: str = "") -> NetworkError:
+    """Return our exception for one of the HTTP library's, which becomes its cause.
+
+    Args:
+        error: The HTTP library's exception.
+        exhausted: What to say if there was no free connection.
 
     Raises:
-        GenesysStreamError: The exception was ours, or it is not the network's fault.
+        GenesysStreamError: The exception is ours already, or not a failure of the network.
     """
     if isinstance(error, NetworkError):
         return error
@@ -143,22 +206,23 @@ def failure(error: Exception) -> NetworkError:
         one.__traceback__ = None
         if getattr(one, "_request", None) is not None:
             one._request = None  # type: ignore[attr-defined]  # httpx's
-    made = found(f"{_SAY.get(found, 'the connection broke')}: {said}")
+    what = exhausted if found is _errors.PoolExhausted else _SAY.get(found, "the connection broke")
+    made = found(f"{what}: {said}")
     made.__cause__ = error
     return made
 
 
-def overdue(settings: Settings, cut_short: NetworkError | None = None) -> NetworkError:
-    """Make the exception of a call whose time is up, of which a failed exchange, if there was one, is the cause."""
+def deadline_exceeded(settings: Settings, cut_short: NetworkError | None = None) -> NetworkError:
+    """Return the exception of a call whose time is up; its cause is the exchange that was cut short, if any."""
     made = _errors.DeadlineExceeded("the call was not over in time", seconds=settings.timeouts.total)
     made.__cause__ = cut_short
     return made
 
 
 def _root(error: BaseException) -> BaseException:
-    """What tells most: aiohttp's exception, where httpx-aiohttp has made an imprecise one of it.
+    """Return the exception that says most: aiohttp's, if httpx-aiohttp has raised an imprecise one from it.
 
-    To it a connection that breaks before the answer is one that was never made, after which anything is sent again.
+    httpx-aiohttp calls a connection that breaks before the answer a ConnectError, after which anything would be resent.
     """
     cause = error.__cause__
     if cause is None or not type(cause).__module__.startswith("aiohttp.") or type(error).__name__ == "PoolTimeout":
@@ -167,7 +231,7 @@ def _root(error: BaseException) -> BaseException:
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """An exception and what led to it, the nearest first."""
+    """Yield an exception and its causes, the nearest first."""
     seen: set[int] = set()
     while error is not None and id(error) not in seen:
         seen.add(id(error))
@@ -176,17 +240,16 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 _SAY: dict[type[NetworkError], str] = {
-    _errors.PoolExhausted: "all connections that may be open are in use; raise max_connections, or close streams",
     _errors.ConnectFailed: "no connection could be made",
     _errors.TransportIdleTimeout: "the service was silent for too long",
 }
 
 
-def part_if_more_was_said(response: Any) -> None:
-    """End a connection over which more came than the answer, and which would take the rest for the next answer.
+def shut_down_if_unread(response: Any) -> None:
+    """Shut down a connection with bytes after the answer, which would be taken for the next answer.
 
-    httpcore uses such a connection again, which RFC 9112, section 9.2, forbids; one that is shut down it does not.
-    What came is only in the parser, which httpcore does not show; where the way to it has changed, nothing is known.
+    httpcore reuses such a connection, which RFC 9112, section 9.2, forbids, unless it is shut down.
+    The bytes are in its parser, which is private; where it cannot be found, nothing is done.
     """
     part = response.stream
     for _ in range(8):
@@ -200,36 +263,36 @@ def part_if_more_was_said(response: Any) -> None:
         part = next((one for one in inner if one is not None), None)
 
 
-def reply_of(response: Any, body: bytes, token: str | None) -> Reply:
-    """Make a reply of a response whose body was read."""
+def to_reply(response: Any, body: bytes, token: str | None) -> Reply:
+    """Return the reply of a response and its body."""
     headers = {name.lower(): value for name, value in response.headers.items()}
     if body:
-        # What cannot be decoded stays as it came: the status says enough, or whoever reads the body says what it is.
+        # A body that cannot be decoded stays as it is: the status says enough, or the reader of the body reports it.
         with suppress(_errors.ProtocolError):
             body = Inflater(headers.get("content-encoding", "")).feed(body, MAX_BODY_BYTES)
             headers.pop("content-encoding", None)
     return Reply(response.status_code, headers, body, token, time.time())
 
 
-class Body:
-    """Gathers a body up to a bound: what an error says beyond it is cut off, and a success beyond it is refused.
+class BodyBuffer:
+    """Collects a body up to a size limit: an error's body is cut off there, and a success beyond it is refused.
 
     Attributes:
-        dispensable: Whether it may break off: an error's status says enough, and what came of its body is its body.
+        optional: Whether the body may be incomplete, as that of an error, whose status says enough.
     """
 
     def __init__(self, status: int) -> None:
-        self.dispensable = status >= 400
+        self.optional = status >= 400
         self._bytes = bytearray()
 
     def add(self, piece: bytes) -> bool:
-        """Take a piece; returns whether more is wanted.
+        """Add a piece; return whether more is needed.
 
         Raises:
             EventTooLarge: A success is larger than any completion.
         """
         self._bytes += piece
-        if self.dispensable:
+        if self.optional:
             return len(self._bytes) < MAX_ERROR_BODY_BYTES
         if len(self._bytes) > MAX_BODY_BYTES:
             msg = f"the body is larger than {MAX_BODY_BYTES} bytes"
@@ -238,25 +301,25 @@ class Body:
 
     @property
     def bytes(self) -> bytes:
-        """What was gathered."""
+        """The body so far."""
         return bytes(self._bytes)
 
 
-def step(advance: Callable[[], T]) -> tuple[T | None, Any]:
-    """Advance a conversation; returns what it yields, or None and what it returned.
+def advance(resume: Callable[[], T]) -> tuple[T | None, Any]:
+    """Resume a generator; return what it yields, or None and the value that it returns.
 
-    What it raises says all there is to say; its frames have bodies in their locals, and are left out of the traceback.
+    The generator's frames have bodies in their local variables and are removed from the traceback of what it raises.
     """
     try:
-        return advance(), None
+        return resume(), None
     except StopIteration as done:
         return None, done.value
     except GenesysStreamError as error:
         raise strip_traceback(error)  # noqa: B904 - it is the same exception, with the cause that it has
 
 
-def exchanged(log: logging.Logger, settings: Settings, attempt: Attempt, outcome: Outcome, seconds: float) -> None:
-    """Tell the log and the hook of one exchange; never of what was said in it."""
+def log_exchange(log: logging.Logger, settings: Settings, attempt: Attempt, outcome: Outcome, seconds: float) -> None:
+    """Report one exchange to the log and the hook, without headers and bodies."""
     request = attempt.request
     if isinstance(outcome, Reply):
         event = Exchange(request.method, request.url, outcome.status, None, seconds, outcome.correlation_id)
@@ -264,4 +327,4 @@ def exchanged(log: logging.Logger, settings: Settings, attempt: Attempt, outcome
     else:
         event = Exchange(request.method, request.url, None, outcome, seconds)
         log.info("%s %s: %s after %.3f s", request.method, request.url, type(outcome).__name__, seconds)
-    tell(settings.on_event, event)
+    emit(settings.on_event, event)

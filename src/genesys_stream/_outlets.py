@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from . import _errors
 from ._core.relaying.relay import RelayState
-from ._hooks import tell
+from ._hooks import emit
 from ._values import Batch, Completion, RelayReport
 
 _log = logging.getLogger("genesys_stream")
@@ -57,9 +57,9 @@ def conclude(
     reports = tuple(outlet.state.report(completion) for outlet in outlets)
     for outlet, report in zip(outlets, reports, strict=True):
         for lost in outlet.state.take_given_up():
-            tell(settings.on_event, lost)
+            emit(settings.on_event, lost)
         _warn_of_undelivered(report)
-        tell(settings.on_event, report)
+        emit(settings.on_event, report)
     failure = interruption or next((report.error for report in reports if report.error is not None), None)
     if failure is None and settings.strict:
         failure = next((missing.error for report in reports for missing in report.undelivered), None)

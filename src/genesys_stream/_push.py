@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from ._core.http.push import ONCE, dry_run_flow, push, push_request
-from ._core.http.retry import Conversation, Retry
+from ._core.http.retry import RequestFlow, Retry
 from ._core.http.settings import Settings
 from ._core.relaying.limits import ANDROID_FOREGROUND, Profile, RateLimits
 from ._core.relaying.payload import MAX_PAYLOAD_BYTES, TITLE, Caption, Envelope, check_push, count_received
@@ -24,9 +24,7 @@ class _Runs(Protocol[Receipt_co]):
 
     reauthorises: bool
 
-    def converse(
-        self, conversation: Conversation[PushReceipt], settings: Settings, *, answer_within: float | None
-    ) -> Receipt_co: ...
+    def run(self, flow: RequestFlow[PushReceipt], settings: Settings, *, answer_within: float | None) -> Receipt_co: ...
 
 
 class Pushes(Generic[ReceiptT, SinkT]):
@@ -122,7 +120,7 @@ class Pushes(Generic[ReceiptT, SinkT]):
                 request, retry or settings.retry, reauthorise=self._session.reauthorises, resend_lost=resend_lost
             )
         del content
-        return self._session.converse(flow, settings, answer_within=settings.timeouts.push)
+        return self._session.run(flow, settings, answer_within=settings.timeouts.push)
 
     def to(
         self,

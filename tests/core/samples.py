@@ -15,7 +15,7 @@ CLIENT = settings(
     completions_path="/llm",
     push_path="/push",
     allow_insecure_http=False,
-    retry=Retry(attempts=3, first_wait=1.0, longest_wait=4.0, longest_retry_after=60.0, jitter=lambda bound: bound),
+    retry=Retry(attempts=3, wait_initial=1.0, wait_max=4.0, retry_after_max=60.0, jitter=lambda bound: bound),
     timeouts=Timeouts(first_token=None, token_idle=None, transport_idle=None),
 )
 OPENED = Reply(200, {"content-type": "text/event-stream"})

@@ -15,6 +15,7 @@ from tests.strategies import _units, cuts, json_values, texts, unicode_texts
 from genesys_stream._core.reading.artifacts import ArtifactReader
 from genesys_stream._core.reading.json_path import parse_path, spelled
 from genesys_stream._core.reading.json_scanner import ArtifactScanner
+from genesys_stream._core.relaying.batcher import Batcher
 from genesys_stream._core.relaying.coalescers.artifacts import JsonArtifact
 from genesys_stream._errors import InvalidArgument, ParseError
 from genesys_stream._values import Artifact
@@ -46,11 +47,14 @@ def in_any_cut(text):
     return cuts(halves) | st.just(list(halves))
 
 
-class Feeder(JsonArtifact):
-    """A coalescer for whom no time passes."""
+class Feeder:
+    """A coalescer for which no time passes."""
+
+    def __init__(self, *args, **kwargs):
+        self._batcher = Batcher(JsonArtifact(*args, **kwargs))
 
     def feed(self, text):
-        return super().feed(text, 0)
+        return self._batcher.feed(text, 0)
 
 
 def said(artifacts):
@@ -385,7 +389,7 @@ class TestArguments:
     )
     @pytest.mark.parametrize("make", [ArtifactScanner, JsonArtifact])
     def test_refused(self, make, args, name):
-        """An argument of the wrong type is named."""
+        """An argument of the wrong kind is named."""
         with pytest.raises(InvalidArgument) as caught:
             make(**args)
 
@@ -509,7 +513,7 @@ class TestReader:
 
 
 class TestCoalescer:
-    """`JsonArtifact`; test_coalesce.py has what holds for every strategy."""
+    """`JsonArtifact`; test_coalescers.py has what holds for every strategy."""
 
     @pytest.mark.parametrize(
         ("args", "text", "texts", "values"),
@@ -534,17 +538,13 @@ class TestCoalescer:
 
             assert texts == [batch.text for batch in sent]
             assert values is None or values == [[a.value for a in batch.artifacts] for batch in sent]
-            assert {"artifact"} >= {batch.reason for batch in sent[:-1]}
-            assert sent[-1].reason == (
-                "artifact" if len(sent) == len(texts) and text[-1] == "]" and args == ("value",) else "final"
-            )
 
     def test_the_unfinished_tail(self):
         """What is not over at the end is final, and an artifact that is incomplete."""
         batch, last = (s.batch for s in run(JsonArtifact("element"), [('[1, {"a"', 0)]).sent)
 
-        assert (batch.reason, said(batch.artifacts)) == ("artifact", [("1", True)])
-        assert (last.reason, last.text, said(last.artifacts)) == ("final", ', {"a"', [('{"a"', False)])
+        assert said(batch.artifacts) == [("1", True)]
+        assert (last.text, said(last.artifacts)) == (', {"a"', [('{"a"', False)])
 
     def test_max_latency(self):
         """A value that takes long is sent in parts, and is an artifact of its last one."""
@@ -553,7 +553,6 @@ class TestCoalescer:
         )
 
         assert result.texts == ["[12", ",", '"abc', '"', "]"]
-        assert result.reasons == ["time", "time", "time", "artifact", "final"]
         assert [[a.text for a in s.batch.artifacts] for s in result.sent] == [[], ["12"], [], ['"abc"'], []]
         assert [s.at for s in result.sent] == [1, 3, 4, 4.5, 4.5]
 
@@ -563,7 +562,6 @@ class TestCoalescer:
             result = run(JsonArtifact("element", max_bytes=8), [(piece, 0) for piece in pieces])
 
             assert result.texts == ['[   "abc', 'd"', ', "abcde', 'fgh",1', "]"]
-            assert result.reasons == ["size", "artifact", "size", "artifact", "final"]
             artifacts = [said(s.batch.artifacts) for s in result.sent]
             assert artifacts == [[], [('"abcd"', True)], [], [('"abcdefg', False), ("1", True)], []]
 
@@ -583,5 +581,5 @@ class TestCoalescer:
         whole = run(make(), [(text, 0)])
         pieces = run(make(), [(piece, 0) for piece in data.draw(cuts(text) | st.just(list(text)))])
 
-        assert (whole.texts, whole.reasons) == (pieces.texts, pieces.reasons)
+        assert whole.texts == pieces.texts
         assert [s.batch.artifacts for s in whole.sent] == [s.batch.artifacts for s in pieces.sent]

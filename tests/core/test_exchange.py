@@ -493,3 +493,18 @@ class TestHeaders:
         except _errors.InvalidArgument:
             return
         assert not any(char in "\r\n" for line in checked.items() for char in "".join(line))
+
+
+def test_a_word_is_preferred_to_a_number():
+    """A code that is a number only repeats the status; the type says more."""
+    body = b'{"error": {"message": "Invalid API Key", "type": "invalid_request_error", "code": 401}}'
+
+    assert str(status_error(Reply(401, body=body))) == "Invalid API Key (401, invalid_request_error)"
+    assert status_error(Reply(500, body=b'{"code": 17, "message": "x"}')).code == "17"
+
+
+def test_a_redirect_shows_its_target():
+    """Whoever set a wrong address sees the right one."""
+    error = status_error(Reply(307, {"location": "https://api.example.com/v1"}, b""))
+
+    assert "redirected to 'https://api.example.com/v1', which is not followed" in str(error)

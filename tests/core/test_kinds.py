@@ -2,19 +2,20 @@
 
 import pytest
 
-from genesys_stream import _core
 from genesys_stream._core.http.tokens import Hidden
 from genesys_stream._core.reading.accumulate import CompletionAccumulator
 from genesys_stream._core.reading.json_scanner import ArtifactScanner
-from genesys_stream._core.relaying import coalescers as coalesce
-from genesys_stream._core.text import TextBuffer
+from genesys_stream._core.relaying.batcher import Batcher
+from genesys_stream._core.relaying.coalescers.basic import TimeSize
 from genesys_stream._errors import InvalidArgument
 
 REFUSED = [
     ("chunk", lambda: CompletionAccumulator().add({"choices": []})),
     ("text", lambda: ArtifactScanner("value").feed(b"{}")),
-    ("text", lambda: TextBuffer().add(b"text", 0.0)),
-    ("now", lambda: TextBuffer().add("text", "soon")),
+    ("text", lambda: Batcher(TimeSize()).feed(b"text", 0.0)),
+    ("now", lambda: Batcher(TimeSize()).feed("text", "soon")),
+    ("coalescer", lambda: Batcher(TimeSize)),
+    ("coalescer", lambda: Batcher(None)),
 ]
 
 
@@ -33,15 +34,3 @@ def test_a_hidden_string_does_not_show_itself():
 
     assert token == "secret"
     assert "secret" not in repr(token)
-
-
-@pytest.mark.parametrize("name", coalesce.__all__)
-def test_every_strategy_can_be_had(name):
-    """Those that are imported late as well as the others."""
-    assert getattr(coalesce, name).__name__ == name
-
-
-def test_what_is_not_there_is_an_attribute_error():
-    """As with any module."""
-    with pytest.raises(AttributeError, match="Nonsense"):
-        _ = _core.relaying.coalescers.Nonsense

@@ -24,7 +24,7 @@ from genesys_stream._outlets import interrupted
 from genesys_stream._values import Artifact, Completion, CompletionChunk
 from genesys_stream._wire import join_surrogates
 
-RETRY = Retry(attempts=3, first_wait=1.0, longest_wait=4.0, longest_retry_after=60.0, jitter=lambda bound: bound)
+RETRY = Retry(attempts=3, wait_initial=1.0, wait_max=4.0, retry_after_max=60.0, jitter=lambda bound: bound)
 ENVELOPE = Envelope(["device"])
 
 

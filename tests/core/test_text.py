@@ -1,4 +1,4 @@
-"""Where text may be cut, and what a buffer does with it."""
+"""Where text may be cut."""
 
 import subprocess
 import sys
@@ -6,11 +6,10 @@ import sys
 import pytest
 import regex
 from hypothesis import given, strategies as st
-from tests.strategies import deltas, unicode_texts
+from tests.strategies import unicode_texts
 
 from genesys_stream._core import text as text_module
-from genesys_stream._core.text import TextBuffer, last_cut, prefix_length, utf8_size
-from genesys_stream._errors import InvalidArgument
+from genesys_stream._core.text import last_cut, prefix_length, suffix_within, utf8_size
 from genesys_stream._wire import join_surrogates
 
 whole_texts = unicode_texts.map(join_surrogates)
@@ -100,12 +99,13 @@ def test_ascii_never_imports_regex():
     """Nor does European, Chinese or Japanese text."""
     script = """
 import sys
-from genesys_stream._core.relaying.coalescers import Sentence, TimeSize
+from genesys_stream import Batcher, Sentence, TimeSize
 for text in ("Hello\\r\\n", "Gr\\u00fc\\u00dfe, \\u041f\\u0440\\u0438\\u0432\\u0435\\u0442.", "\\u4f60\\u597d\\u3002"):
     for coalescer in (TimeSize(0.2, 9), Sentence(5)):
-        coalescer.feed(text * 20, 0.0), coalescer.tick(9.0), coalescer.close(9.0)
+        batcher = Batcher(coalescer)
+        batcher.feed(text * 20, 0.0), batcher.tick(9.0), batcher.close(9.0)
 assert "regex" not in sys.modules
-TimeSize(0.2, 9).feed("\\U0001f469\\u200d\\U0001f4bb" * 20, 0.0)
+Batcher(TimeSize(0.2, 9)).feed("\\U0001f469\\u200d\\U0001f4bb" * 20, 0.0)
 assert "regex" in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], check=True)
@@ -120,105 +120,11 @@ def test_prefixes_are_measured_in_bytes(text, n):
     assert length == len(text) or utf8_size(text[: length + 1]) > n
 
 
-@given(deltas=deltas(), cuts=st.lists(st.integers(1, 9)))
-def test_what_goes_in_comes_out(deltas, cuts):
-    """Sizes, times and counts are right at every moment, and the text is the deltas' text, pairs joined."""
-    buffer = TextBuffer()
-    cuts = iter(cuts)
-    out = []
-    for text, now in deltas:
-        buffer.add(text, now)
-        n = next(cuts, 0)
-        if n and buffer:
-            out.append(buffer.take(n, "size"))
-        left = buffer.peek()
-        assert (len(left), utf8_size(left)) == (len(buffer), buffer.size)
-        assert (buffer.first_at is None) == (buffer.last_at is None) == (not left)
-        assert bool(buffer.deltas) == bool(left)
-    out += buffer.drain(1e9, 7)
+@given(text=whole_texts, n=st.integers(0, 100))
+def test_suffixes_are_measured_in_bytes(text, n):
+    """The longest end that fits, in whole characters."""
+    suffix = suffix_within(text, n)
 
-    assert join_surrogates("".join(text for text, _ in deltas)) == "".join(batch.text for batch in out)
-    assert (len(buffer), buffer.size, buffer.deltas, buffer.last_at) == (0, 0, 0, None)
-    assert buffer.drain(2e9, 7) == []
-
-
-@given(text=whole_texts, max_bytes=st.integers(4, 40))
-def test_fitting_whole_clusters(text, max_bytes):
-    """As many clusters as fit; a part of the first if it alone is too large."""
-    buffer = TextBuffer()
-    buffer.add(text, 0.0)
-    n = buffer.fit(max_bytes)
-    fitting = [b for b in boundaries(text) if utf8_size(text[:b]) <= max_bytes]
-
-    assert n == (max(fitting) or prefix_length(text, max_bytes))
-
-
-def test_half_a_character_waits():
-    """It is joined with the other half, with no half at all it becomes U+FFFD, and it has no size of its own."""
-    buffer = TextBuffer()
-    buffer.add("a\ud83d", 1.0)
-    sizes = [buffer.size]
-    buffer.add("", 2.0)
-    buffer.add("\ude00b\ud83d", 3.0)
-    sizes.append(buffer.size)
-    buffer.add("\ud83dc\ude00", 4.0)
-    buffer.end(5.0)
-
-    assert sizes == [1, 6]
-    assert buffer.peek() == "a\U0001f600b\ufffd\ufffdc\ufffd"
-
-
-def test_a_batch_knows_its_times():
-    """The times of its first and its last character, and the deltas that it has a part of."""
-    buffer = TextBuffer()
-    for i, text in enumerate(["one ", "two ", "three"]):
-        buffer.add(text, float(i))
-    batches = [buffer.take(3, "size"), buffer.take(6, "size"), buffer.take(99, "final")]
-
-    assert [batch.text for batch in batches] == ["one", " two t", "hree"]
-    assert [(b.first_at, b.last_at, b.deltas) for b in batches] == [(0.0, 0.0, 1), (0.0, 2.0, 3), (2.0, 2.0, 1)]
-
-
-def test_an_open_cluster_waits_as_long_as_text_may():
-    """It is left out of a batch, but not when it has waited itself."""
-    buffer = TextBuffer()
-    buffer.add("go ", 0.0)
-    buffer.add("\U0001f469", 0.5)
-
-    assert (buffer.ripe(1.0, 1.0), buffer.ripe(1.5, 1.0)) == (3, 4)
-    assert (buffer.overdue(0.9, 1.0), buffer.overdue(1.0, 1.0), buffer.overdue(2.0, 1.0)) == (0, 3, 4)
-
-
-def test_characters_know_when_they_arrived():
-    """Each that is there, counted from the first that was not taken."""
-    buffer = TextBuffer()
-    buffer.add("ab", 1.0)
-    buffer.add("c", 2.0)
-    buffer.take(1, "size")
-
-    assert (buffer.arrived_at(0), buffer.arrived_at(1)) == (1.0, 2.0)
-    with pytest.raises(InvalidArgument):
-        buffer.arrived_at(2)
-
-
-@pytest.mark.parametrize(("text", "n"), [("", 1), ("abc", 0), ("abc", -1)])
-def test_nothing_cannot_be_taken(text, n):
-    """A batch has text; who takes none of it is told so, and the buffer stays as it was."""
-    buffer = TextBuffer()
-    buffer.add(text, 1.0)
-
-    with pytest.raises(InvalidArgument, match="n must be"):
-        buffer.take(n, "size")
-    assert buffer.peek() == text
-
-
-def test_a_large_delta_is_joined_once():
-    """Cutting 3 000 batches from 1.4 MB copies no more than what is cut."""
-    buffer = TextBuffer()
-    buffer.add("\u4f60\u597d, world. " * 100_000, 0.0)
-    buffer.peek(1)
-    joined = buffer._text
-    batches = [buffer.take(buffer.fit(500), "size") for _ in range(3_000)]
-
-    assert buffer._text is joined
-    assert all(490 < len(batch.text.encode()) <= 500 for batch in batches)
+    assert text.endswith(suffix)
+    assert utf8_size(suffix) <= n
+    assert suffix == text or utf8_size(text[-len(suffix) - 1 :]) > n

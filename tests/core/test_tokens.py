@@ -1,4 +1,4 @@
-"""The access token: asked for, kept while it is good, struck when it is refused."""
+"""The access token: requested, cached while it is valid, invalidated when it is refused."""
 
 import base64
 import json
@@ -12,7 +12,7 @@ from tests.strategies import json_values
 from genesys_stream import _errors
 from genesys_stream._core.http.exchange import Reply
 from genesys_stream._core.http.retry import Retry
-from genesys_stream._core.http.tokens import Grant, TokenBook, authorise, is_token, token_request
+from genesys_stream._core.http.tokens import Grant, TokenCache, fetch_token, is_token, token_request
 
 LOGIN = "https://login.mypurecloud.com"
 REQUEST = token_request(LOGIN, "client-id", "client-secret")
@@ -30,15 +30,15 @@ UNKNOWN_CLIENT = oauth_error(400, "invalid_client", "client not found")
 WRONG_SECRET = oauth_error(401, "invalid_client", "authentication failed")
 
 
-def authorising(*outcomes, retry=PROMPT):
+def fetching(*outcomes, retry=PROMPT):
     """Ask for a token; returns the attempts, and the grant or what was raised."""
-    conversation = authorise(REQUEST, retry)
-    attempts = [next(conversation)]
+    flow = fetch_token(REQUEST, retry)
+    attempts = [next(flow)]
     *before, last = outcomes
     for outcome in before:
-        attempts.append(conversation.send(outcome))
+        attempts.append(flow.send(outcome))
     try:
-        conversation.send(last)
+        flow.send(last)
     except StopIteration as done:
         return attempts, done.value
     except _errors.GenesysStreamError as error:
@@ -106,11 +106,11 @@ class TestAuthorise:
         """A token is a token, even where its life is not a time that a token lives."""
         body = json.dumps({"access_token": "sesame", "expires_in": expires_in}).encode()
 
-        assert authorising(Reply(200, {}, body))[1] == Grant("sesame", expected)
+        assert fetching(Reply(200, {}, body))[1] == Grant("sesame", expected)
 
     def test_life_unsaid(self):
         """The life may be missing."""
-        assert authorising(Reply(200, {}, b'{"access_token":"sesame"}'))[1] == Grant("sesame")
+        assert fetching(Reply(200, {}, b'{"access_token":"sesame"}'))[1] == Grant("sesame")
 
     @pytest.mark.parametrize(
         "body",
@@ -138,7 +138,7 @@ class TestAuthorise:
     )
     def test_no_token(self, body):
         """An answer without a token that a header can carry is refused, and not shown, because it may hold one."""
-        attempts, error = authorising(Reply(200, {}, body))
+        attempts, error = fetching(Reply(200, {}, body))
 
         assert (type(error), len(attempts)) == (_errors.MalformedEvent, 1)
         assert "sesame" not in f"{error!r} {error.__dict__} {error.__cause__!r} {error.__context__!r}"
@@ -148,7 +148,7 @@ class TestAuthorise:
     )
     def test_wrong_credentials(self, reply):
         """Credentials that are wrong are final, whether the status is 400 or 401."""
-        attempts, error = authorising(reply)
+        attempts, error = fetching(reply)
 
         assert (type(error), len(attempts), reply.status) == (_errors.AuthenticationError, 1, error.status)
         assert (error.code, error.retryable, error.body) == (json.loads(reply.body)["error"], False, reply.body)
@@ -159,8 +159,8 @@ class TestAuthorise:
         """Too many requests for tokens are a rate limit, though the status is 400, and waited out."""
         throttled = oauth_error(status, "invalid_request", "Rate limit exceeded; 300 per minute", retry_after="2")
 
-        attempts, grant = authorising(throttled, throttled, GRANTED)
-        error = authorising(*[throttled] * 4)[1]
+        attempts, grant = fetching(throttled, throttled, GRANTED)
+        error = fetching(*[throttled] * 4)[1]
 
         assert [attempt.after for attempt in attempts] == [0.0, 2.0, 2.0]
         assert grant == Grant("sesame", 86399.0)
@@ -170,7 +170,7 @@ class TestAuthorise:
         """A throttle that lasts longer than we would wait ends it."""
         reply = oauth_error(400, "invalid_request", "rate limit exceeded; come back tomorrow", retry_after="86400")
 
-        assert len(authorising(reply)[0]) == 1
+        assert len(fetching(reply)[0]) == 1
 
     @pytest.mark.parametrize(
         ("reply", "cls"),
@@ -186,7 +186,7 @@ class TestAuthorise:
     )
     def test_other_refusals(self, reply, cls):
         """Everything else that is said is what it is, and final."""
-        attempts, error = authorising(reply)
+        attempts, error = fetching(reply)
 
         assert (type(error), len(attempts)) == (cls, 1)
 
@@ -196,7 +196,7 @@ class TestAuthorise:
     )
     def test_retried(self, outcome):
         """What may pass is tried again, lost answers too, because a second token does no harm."""
-        attempts, grant = authorising(outcome, outcome, outcome, GRANTED)
+        attempts, grant = fetching(outcome, outcome, outcome, GRANTED)
 
         assert (len(attempts), grant.token) == (4, "sesame")
         assert all(attempt.refused is None for attempt in attempts)
@@ -206,7 +206,7 @@ class TestAuthorise:
     @example(200, b'{"access_token":"x","expires_in":' + b"1" * 5000 + b"}")
     def test_any_answer(self, status, body):
         """Any answer is a grant or a documented error."""
-        _, value = authorising(Reply(status, {}, body), retry=Retry(attempts=1))
+        _, value = fetching(Reply(status, {}, body), retry=Retry(attempts=1))
 
         assert isinstance(value, (Grant, _errors.StatusError, _errors.MalformedEvent))
 
@@ -234,45 +234,45 @@ class TestBook:
     @pytest.mark.parametrize("granted_at", [0.0, 1e6, -5.0])
     def test_ahead_of_expiry(self, life, margin, until, granted_at):
         """A token is good until somewhat ahead of its expiry, or until the margin that is wanted."""
-        book = TokenBook()
-        book.enter(Grant("t", life), granted_at)
+        cache = TokenCache()
+        cache.set(Grant("t", life), granted_at)
 
-        assert book.good(granted_at, margin) == "t"
-        assert book.good(granted_at + until - 0.01, margin) == "t"
-        assert book.good(granted_at + until, margin) is None
-        assert book.good(granted_at + until + 1e9, margin) is None
+        assert cache.get(granted_at, margin) == "t"
+        assert cache.get(granted_at + until - 0.01, margin) == "t"
+        assert cache.get(granted_at + until, margin) is None
+        assert cache.get(granted_at + until + 1e9, margin) is None
 
     @given(st.floats(1e-3, 1e9), st.floats(0, 1e9), st.floats(0, 1e9))
     def test_any_life(self, life, age, margin):
         """No token is good beyond its expiry, and every token is good for a while, whatever the margin."""
-        book = TokenBook()
-        book.enter(Grant("t", life), 0.0)
+        cache = TokenCache()
+        cache.set(Grant("t", life), 0.0)
 
-        assert book.good(0.0, margin) == "t"
-        assert (book.good(age, margin) is None) or age < life
+        assert cache.get(0.0, margin) == "t"
+        assert (cache.get(age, margin) is None) or age < life
 
     def test_unknown_life(self):
         """A token whose life is unknown is good until it is refused."""
-        book = TokenBook()
-        book.enter(Grant("t"), 0.0)
+        cache = TokenCache()
+        cache.set(Grant("t"), 0.0)
 
-        assert book.good(1e9, 1e9) == "t"
+        assert cache.get(1e9, 1e9) == "t"
 
-    def test_strike(self):
+    def test_invalidate(self):
         """A refused token is forgotten; a newer one stays."""
-        book = TokenBook()
-        book.strike("nothing there")
-        assert book.good(0.0) is None
-        book.enter(Grant("old", 300.0), 0.0)
-        book.enter(Grant("new", 300.0), 0.0)
-        book.strike("old")
-        assert book.good(0.0) == "new"
-        book.strike("new")
-        assert book.good(0.0) is None
+        cache = TokenCache()
+        cache.invalidate("nothing there")
+        assert cache.get(0.0) is None
+        cache.set(Grant("old", 300.0), 0.0)
+        cache.set(Grant("new", 300.0), 0.0)
+        cache.invalidate("old")
+        assert cache.get(0.0) == "new"
+        cache.invalidate("new")
+        assert cache.get(0.0) is None
 
     def test_repr(self):
         """A token is in no repr."""
-        book = TokenBook()
-        book.enter(Grant("sesame", 300.0), 0.0)
+        cache = TokenCache()
+        cache.set(Grant("sesame", 300.0), 0.0)
 
-        assert "sesame" not in f"{book!r} {vars(book)!r} {Grant('sesame')!r}"
+        assert "sesame" not in f"{cache!r} {vars(cache)!r} {Grant('sesame')!r}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
+from genesys_stream._core.relaying.batcher import Batcher
 from genesys_stream._values import Batch
 from genesys_stream._wire import join_surrogates
 
@@ -28,12 +29,13 @@ class Run:
         return [sent.batch.text for sent in self.sent]
 
     @property
-    def reasons(self):
-        return [sent.batch.reason for sent in self.sent]
+    def timed(self):
+        return [(sent.at, sent.batch.text) for sent in self.sent]
 
 
 def run(coalescer, deltas, *, end=0.0):
     """Feed (text, time) pairs, call tick when due, and close at `end` or with the last delta, whichever is later."""
+    batcher = Batcher(coalescer)
     arrivals: list[float] = []
     sent: list[Sent] = []
     half = ""
@@ -44,10 +46,10 @@ def run(coalescer, deltas, *, end=0.0):
 
     def tick_until(time):
         nonlocal now
-        while (due := coalescer.due) is not None and due <= time:
+        while (due := batcher.due) is not None and due <= time:
             now = max(now, due)
-            note(coalescer.tick(now))
-            assert coalescer.due is None or coalescer.due > now, "tick changed nothing"
+            note(batcher.tick(now))
+            assert batcher.due is None or batcher.due > now, "tick changed nothing"
 
     for text, at in deltas:
         tick_until(at)
@@ -55,13 +57,13 @@ def run(coalescer, deltas, *, end=0.0):
         text_ = half + text
         half = text_[-1:] if "\ud800" <= text_[-1:] <= "\udbff" else ""
         arrivals += [at] * len(join_surrogates(text_[: len(text_) - len(half)]))
-        note(coalescer.feed(text, at))
+        note(batcher.feed(text, at))
     end = max(end, now)
     tick_until(end)
     now = end
     arrivals += [now] * len(half)
-    note(coalescer.close(now))
-    assert not coalescer.close(now), "close is idempotent"
-    assert coalescer.due is None
+    note(batcher.close(now))
+    assert not batcher.close(now), "close is idempotent"
+    assert batcher.due is None
     whole = join_surrogates("".join(text for text, _ in deltas))
     return Run(whole, tuple(arrivals), tuple(sent))

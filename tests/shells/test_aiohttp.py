@@ -7,8 +7,10 @@ import ssl
 import sys
 
 import anyio
+import httpx
 import pytest
 import trio
+from tests.shells.wire import Wire, reply
 from tests.shells.worlds import ASK, WORLDS, settle
 
 from genesys_stream import (
@@ -74,8 +76,8 @@ class TestTheChoice:
 
     def test_one_tls_context(self):
         client = AsyncClient(access_token="t", transport="aiohttp")
-        assert client._session.http._transport.ssl_context is shared_tls()
-        assert isinstance(shared_tls(), ssl.SSLContext)
+        assert client._session._pools[True]._transport.ssl_context is shared_tls(httpx)
+        assert isinstance(shared_tls(httpx), ssl.SSLContext)
 
     def test_not_on_trio(self, server):
         async def scenario():
@@ -88,7 +90,7 @@ class TestTheChoice:
     def test_proxies_of_the_environment(self, monkeypatch):
         monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
         client = AsyncClient(access_token="t", transport="aiohttp")
-        (proxied,) = (t for t in client._session.http._mounts.values() if t is not None)
+        (proxied,) = (t for t in client._session._pools[True]._mounts.values() if t is not None)
         assert str(proxied.proxy.url).startswith("http://proxy.example:3128")
         assert proxied.limits.max_connections == 1000
 
@@ -107,7 +109,7 @@ class TestStreams:
             for _ in range(30):
                 await client.completions.stream(**ASK).result()
                 await client.push.send(["device"], "t", "b")
-        assert fake.connections == 1
+        assert fake.connections == 2, "one for completions, one for pushes"
 
     async def test_left_early(self, loop_world, client_of, fake):
         fake.completions.say(["word "] * 50, every=0.01, times=None)
@@ -146,6 +148,16 @@ class TestStreams:
 
 
 class TestTheNetwork:
+    @pytest.mark.parametrize("status", [b"407 Proxy Authentication Required", b"403 Forbidden"])
+    async def test_a_proxy_that_refuses(self, loop_world, status, monkeypatch):
+        """A refused CONNECT is a connection that was not made, so that the push was certainly not sent."""
+        with Wire([reply(b"{}", status)]) as wire:
+            monkeypatch.setenv("HTTPS_PROXY", wire.base_url)
+            options = {"base_url": "https://api.example.com", "access_token": "t", "transport": "aiohttp"}
+            async with AsyncClient(**options, retry=ONCE) as client:
+                with pytest.raises(ConnectFailed):
+                    await client.push.send(["device"], "t", "b")
+
     async def test_no_connection(self, loop_world, client_of, fake, server):
         async with client_of(access_token=fake.issue_token(), retry=ONCE) as client:
             with server.refusing(), pytest.raises(ConnectFailed):

@@ -28,11 +28,11 @@ from genesys_stream import (
     GenesysStreamError,
     _errors,
 )
-from genesys_stream._auth import Flight, credentials_of
+from genesys_stream._auth import TokenRefresh, credentials_of
 from genesys_stream._core.http.exchange import Reply
 from genesys_stream._core.http.retry import Attempt, Retry
 from genesys_stream._core.http.settings import COMPLETIONS_PATH, PUSH_PATH, settings
-from genesys_stream._http import step
+from genesys_stream._http import advance
 
 HOST = "https://any.example"
 PAYLOAD = {"targets": ["device"], "title": "t", "body": "b", "data": {}}
@@ -229,7 +229,7 @@ class TestNoToken:
                 await answer if inspect.isawaitable(answer) else answer
 
 
-class TestSingleFlight:
+class TestOneRefreshForAll:
     async def test_many(self, world, fake, reach):
         """However many need a token at once, one is asked for: 200 tasks, or 50 threads."""
         fake.tokens.late(0.3)
@@ -355,42 +355,42 @@ class TestSingleFlight:
 
 
 def begin(credentials, **options):
-    """Begin a dialogue; returns it, and what it wants first."""
-    dialogue = credentials.obtain(**options)
-    return dialogue, *step(lambda: next(dialogue))
+    """Begin a flow; returns it, and what it wants first."""
+    flow = credentials.token_flow(**options)
+    return flow, *advance(lambda: next(flow))
 
 
-class TestOnPaper:
+class TestTokenFlow:
     def test_lead_and_follow(self):
         """The first who needs a token asks; the others wait, and have it when it has landed."""
         credentials = session()
         leader, attempt, _ = begin(credentials)
-        follower, flight, _ = begin(credentials)
+        follower, refresh, _ = begin(credentials)
 
         assert isinstance(attempt, Attempt)
-        assert isinstance(flight, Flight)
-        assert step(lambda: leader.send(GRANTED)) == (None, "sesame")
-        flight.wait()
-        assert step(lambda: follower.send(None)) == (None, "sesame")
+        assert isinstance(refresh, TokenRefresh)
+        assert advance(lambda: leader.send(GRANTED)) == (None, "sesame")
+        refresh.wait()
+        assert advance(lambda: follower.send(None)) == (None, "sesame")
         assert begin(credentials)[1:] == (None, "sesame")
 
     def test_leader_gone(self):
         """When the leader goes away, one of those who waited leads, and the others wait for that one."""
         credentials = session()
         leader, _, _ = begin(credentials)
-        first, flight, _ = begin(credentials)
+        first, refresh, _ = begin(credentials)
         second, _, _ = begin(credentials)
         leader.close()
-        flight.wait()
+        refresh.wait()
 
-        attempt, _ = step(lambda: first.send(None))
-        other, _ = step(lambda: second.send(None))
+        attempt, _ = advance(lambda: first.send(None))
+        other, _ = advance(lambda: second.send(None))
 
         assert isinstance(attempt, Attempt)
-        assert isinstance(other, Flight)
-        assert other is not flight
-        assert step(lambda: first.send(GRANTED)) == (None, "sesame")
-        assert step(lambda: second.send(None)) == (None, "sesame")
+        assert isinstance(other, TokenRefresh)
+        assert other is not refresh
+        assert advance(lambda: first.send(GRANTED)) == (None, "sesame")
+        assert advance(lambda: second.send(None)) == (None, "sesame")
 
     def test_leader_failed_for_its_own_reasons(self):
         """What a hook or a signal raised is the leader's alone."""
@@ -400,7 +400,7 @@ class TestOnPaper:
         with pytest.raises(KeyboardInterrupt):
             leader.throw(KeyboardInterrupt)
 
-        assert isinstance(step(lambda: follower.send(None))[0], Attempt)
+        assert isinstance(advance(lambda: follower.send(None))[0], Attempt)
 
     def test_errors_are_copies(self):
         """Everybody raises an error of their own, whose cause is the leader's."""
@@ -421,7 +421,7 @@ class TestOnPaper:
         credentials = session()
         leader, _, _ = begin(credentials)
         leader.send(Reply(503))
-        step(lambda: leader.send(GRANTED))
+        advance(lambda: leader.send(GRANTED))
 
         assert begin(credentials, refused="an older one")[1:] == (None, "sesame")
         assert isinstance(begin(credentials, refused="sesame")[1], Attempt)
@@ -433,9 +433,9 @@ class TestOnPaper:
         credentials._clock = lambda: now[0]
         leader, _, _ = begin(credentials)
         now[0] = 100.0
-        attempt, _ = step(lambda: leader.send(Reply(503, {"retry-after": "100"})))
+        attempt, _ = advance(lambda: leader.send(Reply(503, {"retry-after": "100"})))
         now[0] = 205.0
-        step(lambda: leader.send(GRANTED))
+        advance(lambda: leader.send(GRANTED))
 
         assert attempt.after == 100.0
         for at, good in [(469.9, True), (470.0, False)]:
@@ -448,7 +448,7 @@ class TestOnPaper:
         now = [0.0]
         credentials._clock = lambda: now[0]
         leader, _, _ = begin(credentials)
-        step(lambda: leader.send(GRANTED))
+        advance(lambda: leader.send(GRANTED))
         now[0] = 200.0
 
         assert begin(credentials, margin=99.0)[2] == "sesame"
@@ -458,31 +458,31 @@ class TestOnPaper:
         """A thread that blocks on its own request is told so, instead of waiting for ever."""
         credentials = session()
         leader, _, _ = begin(credentials)
-        _, flight, _ = begin(credentials)
+        _, refresh, _ = begin(credentials)
 
         with pytest.raises(_errors.UsageError, match="would wait for itself"):
-            flight.wait()
+            refresh.wait()
         leader.close()
-        flight.wait()
+        refresh.wait()
 
     def test_landed_already(self, loop_world):
         """Who comes after the landing does not wait."""
-        flight = Flight()
-        flight.land("sesame", None)
-        loop_world.run(flight.arrival)
+        refresh = TokenRefresh()
+        refresh.finish("sesame", None)
+        loop_world.run(refresh.wait_async)
 
-        assert "sesame" not in repr(flight)
+        assert "sesame" not in repr(refresh)
 
     def test_loop_gone(self, loop_world):
         """A landing wakes those whose event loop still runs, and does not mind the others."""
-        flight = Flight()
+        refresh = TokenRefresh()
 
         async def give_up():
             with anyio.move_on_after(0.01):
-                await flight.arrival()
+                await refresh.wait_async()
 
         loop_world.run(give_up)
-        flight.land("sesame", None)
+        refresh.finish("sesame", None)
 
 
 def test_blocking_call_on_the_loop(fake, loop_world):
@@ -511,11 +511,11 @@ def test_without_trio_and_sniffio():
     script = (
         "import sys; sys.modules['sniffio'] = sys.modules['trio'] = None\n"
         "import asyncio\n"
-        "from genesys_stream._auth import Flight\n"
+        "from genesys_stream._auth import TokenRefresh\n"
         "async def main():\n"
-        "    flight = Flight()\n"
-        "    asyncio.get_running_loop().call_later(0.01, flight.land, 'token', None)\n"
-        "    await asyncio.wait_for(flight.arrival(), 10)\n"
+        "    refresh = TokenRefresh()\n"
+        "    asyncio.get_running_loop().call_later(0.01, refresh.finish, 'token', None)\n"
+        "    await asyncio.wait_for(refresh.wait_async(), 10)\n"
         "asyncio.run(main())\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
@@ -528,7 +528,7 @@ class TestSecrets:
         with httpx.Client(transport=fake.transport, auth=credentials) as http:
             http.post(HOST + PUSH_PATH, json=PAYLOAD)
 
-        shown = f"{credentials!r} {credentials} {vars(credentials)!r} {vars(credentials._book)!r}"
+        shown = f"{credentials!r} {credentials} {vars(credentials)!r} {vars(credentials._cache)!r}"
 
         assert repr(credentials) == "ClientCredentials('client-id')"
         assert not any(secret in shown for secret in (*SECRETS, *fake.issued_tokens))

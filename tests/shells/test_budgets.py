@@ -23,7 +23,7 @@ def share(fake, words, *, every, profile, push_rate):
 
     async def one(client, phone):
         stream = client.completions.stream(**ASK)
-        retry = Retry(attempts=8, longest_wait=0.5)
+        retry = Retry(attempts=8, wait_max=0.5)
         reports[phone] = await relay(stream, client.push.to(phone, profile=profile), retry=retry)
 
     async def scenario():

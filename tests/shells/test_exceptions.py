@@ -11,7 +11,7 @@ from tests.strategies import chunk_json, json_values
 from genesys_stream import GenesysStreamError, NetworkError, Retry, Timeouts
 from genesys_stream._wire import dumps
 
-ONCE = Retry(attempts=2, first_wait=0.0, longest_wait=0.0)
+ONCE = Retry(attempts=2, wait_initial=0.0, wait_max=0.0)
 FAILURES = [
     cls
     for cls in vars(httpx).values()

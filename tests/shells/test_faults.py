@@ -50,7 +50,7 @@ from genesys_stream import (
 
 SAID = ["Hé", "llo, ", "wör", "ld ", "👍🏽", "."]
 TEXT = "".join(SAID)
-QUICK = Retry(attempts=3, first_wait=0.01, longest_wait=0.02)
+QUICK = Retry(attempts=3, wait_initial=0.01, wait_max=0.02)
 ONCE = Retry(attempts=1)
 DONE = b"data: [DONE]\n\n"
 PUSH = (["device"], "Title", "Body", {"key": "value"})
@@ -310,7 +310,7 @@ class TestContent:
             for _ in range(3):
                 assert await said_of(client) == TEXT
 
-        assert fake.connections == 1
+        assert fake.connections == 2, "one for the token, one for completions"
 
     async def test_malformed_json(self, world, fake, server):
         """One event that is not JSON ends the stream, with its data and what was said before."""

@@ -10,8 +10,8 @@ import pytest
 import genesys_stream
 from genesys_stream import _aio, _sync
 
-# What touches threads has no counterpart among tasks, and the other way round; and aiohttp knows only tasks.
-ONLY = {"watchdog.py", "shield.py", "over_aiohttp.py"}
+# What concerns threads alone, or tasks alone, or the HTTP libraries' async parts.
+ONLY = {"watchdog.py", "bodies.py", "httpcore.py", "over_aiohttp.py", "tasks.py"}
 WORDS = {
     "aclose": "close",
     "__aenter__": "__enter__",
@@ -31,10 +31,12 @@ def files_of(package):
 
 
 def members_of(cls):
-    """What a class offers: public names, and the dunders that a user meets."""
+    """What a class offers, its bases included: public names, and the dunders that a user meets."""
     return {
         WORDS.get(name, name): value
-        for name, value in vars(cls).items()
+        for base in reversed(cls.__mro__)
+        if base.__module__.startswith("genesys_stream")
+        for name, value in vars(base).items()
         if not name.startswith("_") or name in WORDS or name in WORDS.values() or name == "__init__"
     }
 

@@ -26,7 +26,7 @@ EMOJI = [
     "文",
     " ok ",
 ] * 27
-PATIENT = Retry(attempts=8, first_wait=0.05, longest_wait=0.2)
+PATIENT = Retry(attempts=8, wait_initial=0.05, wait_max=0.2)
 
 
 def assembled(fake):

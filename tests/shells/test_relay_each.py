@@ -29,7 +29,7 @@ from genesys_stream import (
 
 SAID = [f"word{number} " for number in range(40)]
 TEXT = "".join(SAID)
-QUICK = Retry(attempts=8, first_wait=0.01, longest_wait=0.05)
+QUICK = Retry(attempts=8, wait_initial=0.01, wait_max=0.05)
 
 
 class Gate:

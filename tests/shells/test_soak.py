@@ -49,7 +49,7 @@ def fake(service):
 async def test_no_text_is_lost_and_nothing_stays_behind(loop_world, service, server, record_property):
     """Each text is delivered or reported, and what a relay made is gone when it is over."""
     heart = soak.Heartbeat()
-    retry = Retry(attempts=6, first_wait=0.1, longest_wait=0.5)
+    retry = Retry(attempts=6, wait_initial=0.1, wait_max=0.5)
     options = {"push_rate": None, "retry": retry, "max_connections": 4 * RELAYS}
 
     async with loop_world.client(server, **options) as client:

@@ -1,4 +1,4 @@
-"""aiohttp in the place of httpcore, through httpx-aiohttp: the extra [aiohttp]; imported when it is chosen."""
+"""HTTP over aiohttp instead of httpcore, by httpx-aiohttp: the extra [aiohttp]; imported when it is chosen."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from httpx_aiohttp import AiohttpTransport
 from httpx_aiohttp.transport import AiohttpResponseStream
 
 from .. import _errors
-from .shield import on_asyncio
+from .tasks import on_asyncio
 
 
 class Transport(AiohttpTransport):
-    """The transport of httpx-aiohttp, which also tells our errors what they need to know."""
+    """The transport of httpx-aiohttp, which also raises PoolTimeout, and UsageError on trio."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request; returns the response, whose body is not read.
+        """Send a request; return the response, whose body is not read yet.
 
         Raises:
             UsageError: This is not asyncio's event loop.
@@ -34,20 +34,20 @@ class Transport(AiohttpTransport):
                 raise httpx.PoolTimeout(str(error), request=request) from error.__cause__
             raise
         if isinstance(response.stream, AiohttpResponseStream):
-            response.stream = _Body(response.stream._aiohttp_response, request.extensions.get("timeout", {}))
+            response.stream = _ResponseBody(response.stream._aiohttp_response, request.extensions.get("timeout", {}))
         return response
 
     def _exhausted(self) -> bool:
-        """Whether all connections that may be open are in use."""
+        """Return whether all connections are in use."""
         connector = getattr(self.client, "connector", None)
         used: Any = getattr(connector, "_acquired", ())
         return connector is not None and 0 < connector.limit <= len(used)
 
 
-class _Body(AiohttpResponseStream):
-    """A body that may be read for as long as the request's timeouts say when it is read, as httpcore's may.
+class _ResponseBody(AiohttpResponseStream):
+    """A response's body whose reads use the request's timeouts at the time of reading, as httpcore's do.
 
-    aiohttp takes the timeout of the reads with the request, and would go on with what the wait for the headers had.
+    aiohttp takes the read timeout with the request, and would keep the one that limits the wait for the headers.
 
     Args:
         response: aiohttp's response.
@@ -68,14 +68,15 @@ class _Body(AiohttpResponseStream):
 
 
 class Client(httpx.AsyncClient):
-    """An HTTP client that speaks through aiohttp, to proxies of the environment as well."""
-
-    bears_cancellation = True
+    """An httpx client that uses aiohttp, for proxies of the environment as well."""
 
     def _init_transport(self, *_: Any, **options: Any) -> httpx.AsyncBaseTransport:
         return _transport(**options)
 
     def _init_proxy_transport(self, proxy: httpx.Proxy, *_: Any, **options: Any) -> httpx.AsyncBaseTransport:
+        if proxy.url.scheme not in {"http", "https"}:
+            msg = f'transport="aiohttp" knows http and https proxies, not {proxy.url.scheme}; use transport="httpx"'
+            raise _errors.ConfigurationError(msg)
         return _transport(proxy=proxy, **options)
 
 

@@ -12,12 +12,12 @@ import anyio
 
 from .._core.relaying.delivery import End, Push
 from .._core.relaying.relay import SourceText, TurnRequest, end_of
-from .._hooks import tell
+from .._hooks import emit
 from .._outlets import Outlet, RelaySettings, conclude, grace_is_over, interrupted
 from .._values import Completion, CompletionChunk, RelayReport
 from .completions import AsyncCompletionStream
 from .session import clock_here
-from .shield import on_asyncio
+from .tasks import on_asyncio
 
 _CANCELLED = float("-inf")
 """The effective deadline of a task whose cancel scope was cancelled."""
@@ -199,7 +199,7 @@ class _Sender:
             event = self.state.succeeded(push, receipt)
         self._relay.note_room()
         if event is not None:
-            tell(self._relay.settings.on_event, event)
+            emit(self._relay.settings.on_event, event)
 
     async def _finish_in_grace(self, error: BaseException) -> None:
         """Deliver what was said before the cancellation, for as long as the grace period lasts."""

@@ -1,66 +1,55 @@
-"""One pooled HTTP client and one token, awaited."""
+"""Sends requests, async: performs the steps that `BaseSession` decides."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
-from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from functools import partial
+from typing import Any, TypeVar
 
 import anyio
-import httpx
 
 from .. import _errors
-from .._auth import ClientCredentials, Flight
-from .._core.http.exchange import Reply, Request
-from .._core.http.retry import Attempt, Conversation, Outcome
-from .._http import (
-    Body,
-    exchanged,
-    failure,
-    headers_of,
-    limits,
-    overdue,
-    part_if_more_was_said,
-    phases,
-    reply_of,
-    shared_tls,
-    shortest,
-    step,
-)
-from .shield import Direct, Pieces, Reaper, Trace, on_asyncio
-
-if TYPE_CHECKING:
-    from .._core.http.settings import Settings
+from .._auth import ClientCredentials
+from .._core.http.retry import Outcome, RequestFlow
+from .._core.http.settings import Settings
+from .._http import BodyBuffer, advance, http_library, log_exchange, make_client, shut_down_if_unread
+from .._session import BaseSession, Send, Sleep, Steps
+from .bodies import BodyReader
+from .httpcore import ShieldedTasks, set_body
+from .tasks import CleanupTasks, Trace, current_loop, on_asyncio
 
 T = TypeVar("T")
 
 
 def clock_here() -> Callable[[], float]:
-    """The event loop's own clock, for who asks it at every token: anyio's finds out each time where it is."""
+    """Return the event loop's own clock, which is faster than anyio's, that looks for the event loop at every call."""
     return asyncio.get_running_loop().time if on_asyncio() else anyio.current_time
 
 
 def clock() -> float:
-    """The event loop's time."""
+    """Return the event loop's time."""
     return clock_here()()
 
+
+_LATE_SECONDS = 0.25
+"""How much longer than its deadline a request may take, for the HTTP library's timeouts, which say more, to expire."""
 
 _log = logging.getLogger("genesys_stream")
 
 
-class Session:
-    """Sends what conversations ask for.
+class HttpSession(BaseSession):
+    """Sends requests over two pools of connections: one for completions, one for pushes and tokens.
 
     Args:
-        http: The HTTP client; None for one of our own.
-        credentials: Where tokens come from; None when `access_token` is all there is.
-        access_token: A token that the caller brought.
-        max_connections: How many connections a client of our own may open.
-        transport: What a client of our own speaks through.
+        http: An HTTP client of the caller's; None to make two.
+        credentials: Where tokens come from; None if `access_token` is all there is.
+        access_token: A token of the caller's.
+        max_connections: How many connections each of the two pools may open.
+        transport: What the HTTP clients are made with.
     """
 
     def __init__(
@@ -71,211 +60,147 @@ class Session:
         max_connections: int,
         transport: str = "httpx",
     ) -> None:
-        self._owns = http is None
-        self.http = http if http is not None else _client(transport, max_connections)
-        self._credentials = credentials
-        self._access_token = access_token
-        self.reauthorises = credentials is not None
-        self.reaper = Direct() if getattr(self.http, "bears_cancellation", False) else Reaper()
+        super().__init__(credentials, access_token, shared=http is not None)
+        library = http_library(transport)
+        cls: Any = _aiohttp_client() if transport == "aiohttp" else library.AsyncClient
+        self._pools = {
+            long: make_client(cls, library, max_connections) if http is None else http for long in (True, False)
+        }
+        self._loop: Any = None
+        # aiohttp's pool survives cancellations at any point; for httpcore's see httpcore.py.
+        self.cleanup = CleanupTasks() if transport == "aiohttp" else ShieldedTasks()
 
-    async def aclose(self) -> None:
-        """Close the HTTP client, if it is our own."""
-        await self.reaper.settle(cancel=self._owns)
-        if self._owns:
-            await self.reaper.close(self.http.aclose)
-
-    async def converse(self, conversation: Conversation[T], settings: Settings, *, answer_within: float | None) -> T:
-        """Drive a conversation of whole replies to its end.
-
-        Args:
-            conversation: What is said.
-            settings: The clocks, the headers and the hook.
-            answer_within: For how many seconds each reply may keep its reader waiting.
-        """
-        total = settings.timeouts.total
-        until = None if total is None else clock() + total
-        result: T
-        with closing(conversation):
-            attempt, result = step(lambda: next(conversation))
-            while attempt is not None:
-                outcome, _ = await self.exchange(attempt, settings, until=until, answer_within=answer_within)
-                attempt, result = step(lambda: conversation.send(outcome))  # noqa: B023 - called at once
-        return result
-
-    async def exchange(
-        self,
-        attempt: Attempt,
-        settings: Settings,
-        *,
-        until: float | None,
-        answer_within: float | None,
-        keep: bool = False,
-        rest: Callable[[float], Awaitable[object]] = anyio.sleep,
-    ) -> tuple[Outcome, Any]:
-        """Make one attempt.
-
-        Args:
-            attempt: What is sent.
-            settings: The clocks, the headers and the hook.
-            until: The clock's time at which to stop waiting.
-            answer_within: For how many seconds the reply may keep its reader waiting.
-            keep: Whether a success's body is left to be streamed.
-            rest: Waits some seconds before the attempt; returns True when nobody wants it any more.
-
-        Returns:
-            The outcome; and the open response, if its body was left.
+    def http(self, *, long: bool) -> Any:
+        """Return the HTTP client for requests that take long, or for short ones.
 
         Raises:
-            StreamStateError: Nobody wants it any more.
+            UsageError: The client was used on another event loop, whose connections cannot be used on this one.
         """
-        request = attempt.request
-        wait = attempt.after
-        if until is not None and wait >= until - clock():
-            if request.needs_token:
-                return overdue(settings), None
-            wait = until - clock()  # for a token, for which others with more time may wait as well
-        if wait > 0 and await rest(wait):
-            raise _errors.StreamStateError("the stream was closed before it was answered")
-        token = await self._token(attempt, settings, until) if request.needs_token else None
-        left = None if until is None else until - clock()
-        if left is not None and left <= 0:
-            return overdue(settings), None
-        timeout = phases(settings.timeouts, left, headers=answer_within)
+        here = current_loop()
+        if self._loop is None or self._shared:
+            self._loop = here
+        elif self._loop is not here:
+            raise _errors.UsageError(
+                "this AsyncClient was used on another event loop, whose connections cannot be used on this one; "
+                "make one client for each event loop, for example inside the function that asyncio.run() is given"
+            )
+        return self._pools[long]
+
+    async def aclose(self) -> None:
+        """Close the HTTP clients, unless the caller brought one."""
+        await self.cleanup.settle(cancel=not self._shared)
+        if not self._shared:
+            for http in self._pools.values():
+                await self.cleanup.close(http.aclose)
+
+    async def run(self, flow: RequestFlow[T], settings: Settings, *, answer_within: float | None) -> T:
+        """Run a request flow whose replies are read as a whole.
+
+        Args:
+            flow: The requests.
+            settings: The timeouts, the headers and the hook.
+            answer_within: For how many seconds each reply may keep its reader waiting.
+
+        Returns:
+            What the flow returns.
+        """
+        return await self.perform(self.flow_steps(flow, settings, answer_within=answer_within))
+
+    async def perform(self, steps: Steps[T], sleep: Callable[[float], Awaitable[object]] = anyio.sleep) -> T:
+        """Perform steps.
+
+        Args:
+            steps: The steps.
+            sleep: Waits for some seconds; returns True if the caller has gone meanwhile.
+
+        Returns:
+            What the steps return.
+        """
+        result: T
+        with closing(steps):
+            step, result = advance(lambda: next(steps))
+            while step is not None:
+                done: object = None
+                if isinstance(step, Send):
+                    done = await self._send(step)
+                elif isinstance(step, Sleep):
+                    done = await sleep(step.seconds)
+                else:
+                    with anyio.CancelScope(deadline=math.inf if step.until is None else step.until):
+                        await step.refresh.wait_async()
+                step, result = advance(lambda: steps.send(done))  # noqa: B023 - called at once
+        return result
+
+    def now(self) -> float:
+        """Return the event loop's time."""
+        return clock()
+
+    async def _send(self, send: Send) -> tuple[Outcome, Any]:
+        """Send a request; return the outcome, and the open response if its body is to be streamed."""
         started = clock()
-
-        async def answer(trace: Trace) -> tuple[Outcome, Any]:
-            response = await self._send(request, token, settings, timeout, trace)
-            if keep and response.is_success:
-                # Whoever reads the body keeps the clocks; a second timer for each read would only cost time.
-                timeout["read"] = None
-                return reply_of(response, b"", token), response
-            timeout["read"] = shortest(answer_within, None if until is None else until - clock())
-            return reply_of(response, await self._read(response, until), token), None
-
-        outcome: Outcome
-        response: Any = None
+        answer: tuple[Outcome, Any] | None = None
         try:
-            outcome, response = await self.reaper.open(answer, _give_back_unread)
-        except Exception as error:  # noqa: BLE001 - the HTTP library's, of which we make ours
-            outcome = failure(error)
-            if until is not None and clock() >= until:
-                outcome = overdue(settings, outcome)
+            # Transports such as httpx.ASGITransport ignore the HTTP library's timeouts.
+            with anyio.CancelScope(deadline=math.inf if send.until is None else send.until + _LATE_SECONDS):
+                answer = await self.cleanup.open(partial(self._answer, send), _close_unread)
+            if answer is None:
+                raise _errors.TimeoutExpired("no answer came in time")
+        except Exception as error:  # noqa: BLE001 - whatever the HTTP library raises becomes one of our exceptions
+            answer = send.failure(error, clock()), None
+        outcome, response = answer
         try:
-            exchanged(_log, settings, attempt, outcome, clock() - started)
+            log_exchange(_log, send.settings, send.attempt, outcome, clock() - started)
         except BaseException:
-            # Ctrl-C, in the hook for one.
+            # For example KeyboardInterrupt in the hook.
             if response is not None:
-                await self.reaper.close(response.aclose)
+                await self.cleanup.close(response.aclose)
             raise
         return outcome, response
 
-    async def _send(
-        self, request: Request, token: str | None, settings: Settings, timeout: dict[str, float | None], trace: Trace
-    ) -> Any:
-        sent = self.http.build_request(
-            request.method,
-            request.url,
-            headers=headers_of(request, token, settings.headers),
-            content=request.content,
-            extensions={"timeout": timeout, "trace": trace},
-        )
-        body: type[Any] = type(sent.stream)
-        sent.stream = _body_class(body)(request.content)  # type: ignore[arg-type]  # a class is hashable
-        return await self.http.send(sent, stream=True, auth=None, follow_redirects=False)
+    async def _answer(self, send: Send, trace: Trace | None) -> tuple[Outcome, Any]:
+        http = self.http(long=send.attempt.request.long)
+        request = send.request(http) if trace is None else set_body(send.request(http, trace=trace))
+        response = await http.send(request, stream=True, auth=None, follow_redirects=False)
+        if send.reads_body(response, clock()):
+            return send.reply(response, await self._read(response, send)), None
+        # The stream keeps its own timers; a second timer for each read would only cost time.
+        send.timeouts["read"] = None
+        return send.reply(response), response
 
-    async def _token(self, attempt: Attempt, settings: Settings, until: float | None) -> str | None:
-        """A good token; or None if the time is up, when somebody else, if anybody waits, goes on to ask for one."""
-        if self._credentials is None:
-            return self._access_token
-        token: str | None
-        with closing(self._credentials.obtain(attempt.request.token_margin, attempt.refused)) as dialogue:
-            wanted, token = step(lambda: next(dialogue))
-            while wanted is not None:
-                outcome: Outcome | None = None
-                if isinstance(wanted, Flight):
-                    with anyio.CancelScope(deadline=math.inf if until is None else until):
-                        await wanted.arrival()
-                else:
-                    outcome, _ = await self.exchange(
-                        wanted,
-                        settings,
-                        until=until,
-                        answer_within=shortest(settings.timeouts.transport_idle, 30.0),
-                    )
-                if until is not None and clock() >= until and not isinstance(outcome, Reply):
-                    return None
-                wanted, token = step(lambda: dialogue.send(outcome))  # noqa: B023 - called at once
-        return token
-
-    async def _read(self, response: Any, until: float | None) -> bytes:
-        """Read a whole body as it is on the wire; the core undoes its coding."""
-        body = Body(response.status_code)
-        pieces = Pieces(response.stream)
+    async def _read(self, response: Any, send: Send) -> bytes:
+        """Read a whole body as it is on the wire; the core decodes it."""
+        body = BodyBuffer(response.status_code)
+        reader = BodyReader(response.stream)
         try:
-            while (piece := await pieces.read()) is not None and body.add(piece):
-                if until is not None and clock() >= until:
-                    raise _errors.TimeoutExpired("the answer was not whole in time")
+            while (piece := await reader.read()) is not None and body.add(piece):
+                send.check_time(clock())
         except Exception:
-            if not body.dispensable:
+            if not body.optional:
                 raise
         finally:
-            await self.reaper.close(partial(give_back, response))
+            await self.cleanup.close(partial(close_response, response))
         return body.bytes
 
 
-def _client(transport: str, max_connections: int) -> httpx.AsyncClient:
-    """An HTTP client of our own."""
-    cls = httpx.AsyncClient
-    if transport == "aiohttp":
-        try:
-            from .over_aiohttp import Client as cls  # noqa: N813 - either is the class to make one of
-        except ImportError as error:
-            msg = 'transport="aiohttp" needs the extra [aiohttp]: pip install "genesys-stream[aiohttp]"'
-            raise _errors.ConfigurationError(msg) from error
-    return cls(verify=shared_tls(), limits=limits(max_connections))
+def _aiohttp_client() -> Any:
+    """Return the class of HTTP clients that use aiohttp."""
+    try:
+        from .over_aiohttp import Client
+    except ImportError as error:
+        msg = 'transport="aiohttp" needs the extra [aiohttp]: pip install "genesys-stream[aiohttp]"'
+        raise _errors.ConfigurationError(msg) from error
+    return Client
 
 
-class _Once:
-    """An iterator of one item, which needs no closing."""
-
-    def __init__(self, item: bytes) -> None:
-        self._items = [item]
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._items:
-            raise StopAsyncIteration
-        return self._items.pop()
-
-
-@cache
-def _body_class(base: type[Any]) -> type[Any]:
-    """A request's body as the HTTP library knows it, but without a generator that a broken connection leaves behind."""
-
-    class Body(base):  # type: ignore[misc]  # whichever HTTP library's it is
-        def __init__(self, content: bytes) -> None:
-            self._content = content
-
-        def __iter__(self) -> Iterator[bytes]:
-            return iter((self._content,))
-
-        def __aiter__(self) -> AsyncIterator[bytes]:
-            return _Once(self._content)
-
-    return Body
-
-
-async def _give_back_unread(answer: tuple[Outcome, Any]) -> None:
+async def _close_unread(answer: tuple[Outcome, Any]) -> None:
     _, response = answer
     if response is not None:
-        await give_back(response)
+        await close_response(response)
 
 
-async def give_back(response: Any) -> None:
-    """Close a response; its connection is used again if nothing but the answer came over it."""
-    part_if_more_was_said(response)
-    # What was wanted has been read, and a connection that cannot even be closed is given up by the HTTP library.
+async def close_response(response: Any) -> None:
+    """Close a response; its connection is reused if nothing but the answer came over it."""
+    shut_down_if_unread(response)
+    # The answer has been read, and the HTTP library drops a connection that cannot be closed.
     with suppress(Exception):
         await response.aclose()

@@ -76,8 +76,8 @@ def last_cut(text: str, n: int) -> int:
         n = len(text) - 1  # nothing tells yet whether the last cluster is over, so the cut is before it at the latest
     if n <= 0:
         return 0
-    if text[n - 1] == "\r" and text[n] == "\n":
-        return n - 1
+    if text[n - 1 : n + 1].isascii():
+        return n if text[n] != "\n" or text[n - 1] != "\r" else n - 1
     if _is_plain(text, n - 1) and _is_plain(text, n):
         return n
     cut = n - 1

@@ -11,7 +11,7 @@ from typing import Any
 from .. import _errors
 from .._core.relaying.delivery import End, Push
 from .._core.relaying.relay import SourceText, TurnRequest, end_of
-from .._hooks import tell
+from .._hooks import emit
 from .._outlets import Outlet, RelaySettings, conclude, grace_is_over, interrupted
 from .._values import Completion, CompletionChunk, RelayReport
 from .completions import CompletionStream
@@ -223,7 +223,7 @@ class _Sender:
                 event = None if state.finished else state.succeeded(push, receipt)
                 lock.notify_all()
         if event is not None:
-            tell(self._settings.on_event, event)
+            emit(self._settings.on_event, event)
 
     def resume(self) -> None:
         """Go on with a push that was handed out when an interruption came: the same bytes again do no harm."""

@@ -1,4 +1,4 @@
-"""One pooled HTTP client and one token, blocking."""
+"""Sends requests, blocking: performs the steps that `BaseSession` decides."""
 
 from __future__ import annotations
 
@@ -8,49 +8,32 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-import httpx
-
-from .. import _errors
-from .._auth import ClientCredentials, Flight
-from .._core.http.exchange import Reply
-from .._core.http.retry import Attempt, Conversation, Outcome
-from .._http import (
-    Body,
-    exchanged,
-    failure,
-    headers_of,
-    limits,
-    overdue,
-    part_if_more_was_said,
-    phases,
-    reply_of,
-    shared_tls,
-    shortest,
-    step,
-)
-
-if TYPE_CHECKING:
-    from .._core.http.settings import Settings
+from .._auth import ClientCredentials
+from .._core.http.retry import Outcome, RequestFlow
+from .._core.http.settings import Settings
+from .._http import BodyBuffer, advance, http_library, log_exchange, make_client, shortest, shut_down_if_unread
+from .._session import BaseSession, Send, Sleep, Steps
 
 T = TypeVar("T")
 
 clock = time.monotonic
 leave_by: ContextVar[float | None] = ContextVar("leave_by", default=None)
-"""The clock's time by which this thread wants to be out of every call, whatever their own timeouts say."""
+"""The clock's time at which every call of this thread must end, whatever the call's own timeouts are."""
 
 _log = logging.getLogger("genesys_stream")
 
 
-class Session:
-    """Sends what conversations ask for.
+class HttpSession(BaseSession):
+    """Sends requests over two pools of connections: one for completions, one for pushes and tokens.
 
     Args:
-        http: The HTTP client; None for one of our own.
-        credentials: Where tokens come from; None when `access_token` is all there is.
-        access_token: A token that the caller brought.
-        max_connections: How many connections a client of our own may open.
+        http: An HTTP client of the caller's; None to make two.
+        credentials: Where tokens come from; None if `access_token` is all there is.
+        access_token: A token of the caller's.
+        max_connections: How many connections each of the two pools may open.
+        transport: The HTTP library to use.
     """
 
     def __init__(
@@ -59,167 +42,122 @@ class Session:
         credentials: ClientCredentials | None,
         access_token: str | None,
         max_connections: int,
+        transport: str = "httpx",
     ) -> None:
-        self._owns = http is None
+        super().__init__(credentials, access_token, shared=http is not None)
+        self._library = http_library(transport)
         self._max_connections = max_connections
         self._process = os.getpid()
         self._left_behind: list[Any] = []
-        self._http = self._client() if http is None else http
-        self._credentials = credentials
-        self._access_token = access_token
-        self.reauthorises = credentials is not None
+        self._pools = self._make_pools() if http is None else {True: http, False: http}
 
-    def _client(self) -> httpx.Client:
-        return httpx.Client(verify=shared_tls(), limits=limits(self._max_connections))
+    def _make_pools(self) -> dict[bool, Any]:
+        return {long: make_client(self._library.Client, self._library, self._max_connections) for long in (True, False)}
 
-    @property
-    def http(self) -> Any:
-        """The HTTP client; in a forked child another one of our own, because two cannot talk over one connection."""
-        if self._owns and self._process != os.getpid():
-            # The parent's stays untouched: its locks may be held by threads that are not here.
-            self._left_behind.append(self._http)
+    def http(self, *, long: bool) -> Any:
+        """Return the HTTP client for requests that take long, or for short ones."""
+        if not self._shared and self._process != os.getpid():
+            # A forked child gets pools of its own, because two processes cannot share a connection.
+            # The parent's stay untouched: their locks may be held by threads that do not exist here.
+            self._left_behind.append(self._pools)
             self._process = os.getpid()
-            self._http = self._client()
-        return self._http
+            self._pools = self._make_pools()
+        return self._pools[long]
 
     def close(self) -> None:
-        """Close the HTTP client, if it is our own."""
-        if self._owns:
-            self.http.close()
+        """Close the HTTP clients, unless the caller brought one."""
+        if not self._shared:
+            for long in (True, False):
+                self.http(long=long).close()
 
-    def converse(self, conversation: Conversation[T], settings: Settings, *, answer_within: float | None) -> T:
-        """Drive a conversation of whole replies to its end.
+    def run(self, flow: RequestFlow[T], settings: Settings, *, answer_within: float | None) -> T:
+        """Run a request flow whose replies are read as a whole.
 
         Args:
-            conversation: What is said.
-            settings: The clocks, the headers and the hook.
+            flow: The requests.
+            settings: The timeouts, the headers and the hook.
             answer_within: For how many seconds each reply may keep its reader waiting.
-        """
-        total = settings.timeouts.total
-        until = None if total is None else clock() + total
-        result: T
-        with closing(conversation):
-            attempt, result = step(lambda: next(conversation))
-            while attempt is not None:
-                outcome, _ = self.exchange(attempt, settings, until=until, answer_within=answer_within)
-                attempt, result = step(lambda: conversation.send(outcome))  # noqa: B023 - called at once
-        return result
-
-    def exchange(
-        self,
-        attempt: Attempt,
-        settings: Settings,
-        *,
-        until: float | None,
-        answer_within: float | None,
-        keep: bool = False,
-        rest: Callable[[float], object] = time.sleep,
-    ) -> tuple[Outcome, Any]:
-        """Make one attempt.
-
-        Args:
-            attempt: What is sent.
-            settings: The clocks, the headers and the hook.
-            until: The clock's time at which to stop waiting.
-            answer_within: For how many seconds the reply may keep its reader waiting.
-            keep: Whether a success's body is left to be streamed.
-            rest: Waits some seconds before the attempt; returns True when nobody wants it any more.
 
         Returns:
-            The outcome; and the open response, if its body was left.
-
-        Raises:
-            StreamStateError: Nobody wants it any more.
+            What the flow returns.
         """
-        until = shortest(until, leave_by.get())
-        request = attempt.request
-        wait = attempt.after
-        if until is not None and wait >= until - clock():
-            if request.needs_token:
-                return overdue(settings), None
-            wait = until - clock()  # for a token, for which others with more time may wait as well
-        if wait > 0 and rest(wait):
-            raise _errors.StreamStateError("the stream was closed before it was answered")
-        token = self._token(attempt, settings, until) if request.needs_token else None
-        left = None if until is None else until - clock()
-        if left is not None and left <= 0:
-            return overdue(settings), None
-        timeout = phases(settings.timeouts, left, headers=answer_within)
+        return self.perform(self.flow_steps(flow, settings, answer_within=answer_within))
+
+    def perform(self, steps: Steps[T], sleep: Callable[[float], object] = time.sleep) -> T:
+        """Perform steps.
+
+        Args:
+            steps: The steps.
+            sleep: Waits for some seconds; returns True if the caller has gone meanwhile.
+
+        Returns:
+            What the steps return.
+        """
+        result: T
+        with closing(steps):
+            step, result = advance(lambda: next(steps))
+            while step is not None:
+                done: object = None
+                if isinstance(step, Send):
+                    done = self._send(step)
+                elif isinstance(step, Sleep):
+                    done = sleep(step.seconds)
+                else:
+                    step.refresh.wait(None if step.until is None else step.until - clock())
+                step, result = advance(lambda: steps.send(done))  # noqa: B023 - called at once
+        return result
+
+    def now(self) -> float:
+        """Return the clock's time."""
+        return clock()
+
+    def _deadline(self, until: float | None) -> float | None:
+        return shortest(until, leave_by.get())
+
+    def _send(self, send: Send) -> tuple[Outcome, Any]:
+        """Send a request; return the outcome, and the open response if its body is to be streamed."""
         started = clock()
         response: Any = None
         try:
-            sent = self.http.build_request(
-                request.method,
-                request.url,
-                headers=headers_of(request, token, settings.headers),
-                content=request.content,
-                extensions={"timeout": timeout},
-            )
-            response = self.http.send(sent, stream=True, auth=None, follow_redirects=False)
-            if keep and response.is_success:
-                timeout["read"] = settings.timeouts.transport_idle
-                outcome: Outcome = reply_of(response, b"", token)
-            else:
+            http = self.http(long=send.attempt.request.long)
+            response = http.send(send.request(http), stream=True, auth=None, follow_redirects=False)
+            if send.reads_body(response, clock()):
                 given, response = response, None
-                timeout["read"] = shortest(answer_within, None if until is None else until - clock())
-                outcome = reply_of(given, _read(given, until), token)
-        except Exception as error:  # noqa: BLE001 - the HTTP library's, of which we make ours
-            outcome, response = failure(error), None
-            if until is not None and clock() >= until:
-                outcome = overdue(settings, outcome)
+                outcome: Outcome = send.reply(given, _read(given, send))
+            else:
+                send.timeouts["read"] = send.settings.timeouts.transport_idle
+                outcome = send.reply(response)
+        except Exception as error:  # noqa: BLE001 - whatever the HTTP library raises becomes one of our exceptions
+            outcome, response = send.failure(error, clock()), None
         try:
-            exchanged(_log, settings, attempt, outcome, clock() - started)
+            log_exchange(_log, send.settings, send.attempt, outcome, clock() - started)
         except BaseException:
-            # Ctrl-C, in the hook for one.
+            # For example KeyboardInterrupt in the hook.
             if response is not None:
                 response.close()
             raise
         return outcome, response
 
-    def _token(self, attempt: Attempt, settings: Settings, until: float | None) -> str | None:
-        """A good token; or None if the time is up, when somebody else, if anybody waits, goes on to ask for one."""
-        if self._credentials is None:
-            return self._access_token
-        token: str | None
-        with closing(self._credentials.obtain(attempt.request.token_margin, attempt.refused)) as dialogue:
-            wanted, token = step(lambda: next(dialogue))
-            while wanted is not None:
-                outcome: Outcome | None = None
-                if isinstance(wanted, Flight):
-                    wanted.wait(None if until is None else until - clock())
-                else:
-                    outcome, _ = self.exchange(
-                        wanted,
-                        settings,
-                        until=until,
-                        answer_within=shortest(settings.timeouts.transport_idle, 30.0),
-                    )
-                if until is not None and clock() >= until and not isinstance(outcome, Reply):
-                    return None
-                wanted, token = step(lambda: dialogue.send(outcome))  # noqa: B023 - called at once
-        return token
 
-
-def _read(response: Any, until: float | None) -> bytes:
-    """Read a whole body as it is on the wire; the core undoes its coding."""
-    body = Body(response.status_code)
+def _read(response: Any, send: Send) -> bytes:
+    """Read a whole body as it is on the wire; the core decodes it."""
+    body = BodyBuffer(response.status_code)
     try:
         for piece in response.stream:
             if not body.add(piece):
                 break
-            if until is not None and clock() >= until:
-                raise _errors.TimeoutExpired("the answer was not whole in time")
+            send.check_time(clock())
     except Exception:
-        if not body.dispensable:
+        if not body.optional:
             raise
     finally:
-        give_back(response)
+        close_response(response)
     return body.bytes
 
 
-def give_back(response: Any) -> None:
-    """Close a response; its connection is used again if nothing but the answer came over it."""
-    part_if_more_was_said(response)
-    # What was wanted has been read, and a connection that cannot even be closed is given up by the HTTP library.
+def close_response(response: Any) -> None:
+    """Close a response; its connection is reused if nothing but the answer came over it."""
+    shut_down_if_unread(response)
+    # The answer has been read, and the HTTP library drops a connection that cannot be closed.
     with suppress(Exception):
         response.close()

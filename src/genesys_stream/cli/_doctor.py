@@ -10,7 +10,7 @@ import httpx
 from .._core.http.exchange import status_error
 from .._core.relaying.payload import TITLE
 from .._errors import GenesysStreamError
-from .._http import failure, reply_of
+from .._http import network_error, to_reply
 from ._codes import ExitCode
 from ._failures import Failure, code_of
 from ._format import count
@@ -84,11 +84,11 @@ def _probe(http: httpx.Client, url: str) -> str:
     try:
         response = http.post(url, json={}, follow_redirects=False)
     except httpx.HTTPError as error:
-        raise failure(error) from error
+        raise network_error(error) from error
     log_exchange(response)
     if response.status_code in _INVALID or response.is_success:
         return url
-    raise status_error(reply_of(response, response.content, None))
+    raise status_error(to_reply(response, response.content, None))
 
 
 def _check(name: str, step: Callable[[], str]) -> ExitCode:

@@ -13,7 +13,7 @@ import httpx
 from .._auth import ClientCredentials
 from .._core.http.regions import Endpoints, endpoints
 from .._core.http.retry import Retry
-from .._http import failure
+from .._http import network_error
 from ._failures import variable_of
 from ._options import with_service, with_verbose
 from ._output import write
@@ -22,7 +22,7 @@ from ._service import ServiceOptions, client_arguments
 _log = logging.getLogger("genesys_stream")
 
 # A person is waiting: a long Retry-After is reported, not waited for.
-_RETRY = Retry(attempts=2, longest_retry_after=5.0)
+_RETRY = Retry(attempts=2, retry_after_max=5.0)
 
 
 @click.command()
@@ -85,7 +85,7 @@ def get_token(session: ClientCredentials, http: httpx.Client, where: Endpoints) 
         try:
             response = http.send(request, auth=None, follow_redirects=False)
         except httpx.HTTPError as error:
-            raise failure(error) from error
+            raise network_error(error) from error
         log_exchange(response)
         life = _expires_in(response)
         request = flow.send(response)

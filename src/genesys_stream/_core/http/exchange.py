@@ -75,8 +75,9 @@ class Request:
         url: The absolute URL.
         headers: The headers, but for the access token.
         content: The body.
-        needs_token: Whether it goes out with an access token.
-        token_margin: For how many seconds that token must still be good.
+        needs_token: Whether it is sent with an access token.
+        token_margin: For how many seconds that token must still be valid.
+        long: Whether the answer may take long, as a completion does, and must not hold up short requests.
     """
 
     method: str
@@ -85,6 +86,7 @@ class Request:
     content: bytes = field(default=b"", repr=False)
     needs_token: bool = True
     token_margin: float = 0.0
+    long: bool = False
 
 
 def checked_headers(argument: str, headers: object) -> dict[str, str]:
@@ -174,6 +176,8 @@ def status_error(reply: Reply) -> StatusError:
     """Make the exception that an unsuccessful reply stands for."""
     payload = _as_object(reply.body)
     message = _message(payload) or _plain_message(reply)
+    if 300 <= reply.status < 400 and "location" in reply.headers:
+        message = f"redirected to {reply.headers['location']!r}, which is not followed: {message}"
     asked = reply.retry_after
     return _error(
         reply.status,
@@ -260,8 +264,10 @@ def _unnested(payload: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _code(payload: Mapping[str, Any]) -> str:
-    words = (payload.get(name) for name in ("code", "error", "type"))
-    return next((join_surrogates(str(word)) for word in words if word and _is_word(word)), "")
+    words = [payload.get(name) for name in ("code", "error", "type")]
+    found = [join_surrogates(str(word)) for word in words if word and _is_word(word)]
+    # A number is mostly the status over again, and a word says more.
+    return next((word for word in found if not word.isdecimal()), found[0] if found else "")
 
 
 def _is_word(value: object) -> bool:

@@ -7,7 +7,7 @@ import json
 from ... import _errors
 from ..._values import PushReceipt
 from .exchange import Reply, Request
-from .retry import Conversation, Patience, Retry, ask, certainly_not_sent
+from .retry import RequestFlow, Retry, RetryState, never_sent, send_with_retry
 
 ONCE = Retry(attempts=1)
 """For a sink, whose relay decides when to send again."""
@@ -18,13 +18,13 @@ def push_request(url: str, content: bytes) -> Request:
     return Request("POST", url, {"Content-Type": "application/json", "Accept": "application/json"}, content)
 
 
-def dry_run_flow(content: bytes) -> Conversation[PushReceipt]:
+def dry_run_flow(content: bytes) -> RequestFlow[PushReceipt]:
     """Send nothing; returns the receipt of a dry run."""
     return PushReceipt(status="dry_run", attempts=0, extra={"bytes": len(content)})
     yield  # which makes it a flow like any other
 
 
-def push(request: Request, retry: Retry, *, reauthorise: bool, resend_lost: bool) -> Conversation[PushReceipt]:
+def push(request: Request, retry: Retry, *, reauthorise: bool, resend_lost: bool) -> RequestFlow[PushReceipt]:
     """Send a push.
 
     Args:
@@ -42,18 +42,18 @@ def push(request: Request, retry: Retry, *, reauthorise: bool, resend_lost: bool
             the push was taken.
         NetworkError: The push was never sent.
     """
-    patience = Patience(retry)
+    retries = RetryState(retry)
     try:
-        reply = yield from ask(request, patience, reauthorise=reauthorise, repeat_lost=resend_lost)
+        reply = yield from send_with_retry(request, retries, reauthorise=reauthorise, repeat_lost=resend_lost)
     except (_errors.StatusError, _errors.NetworkError) as error:
-        if not patience.resent and (isinstance(error, _errors.StatusError) or certainly_not_sent(error)):
+        if not retries.resent and (isinstance(error, _errors.StatusError) or never_sent(error)):
             raise
         msg = f"the push was sent and its answer was lost; it may have been delivered; in the end: {error}"
-        raise _errors.AmbiguousDelivery(msg, attempts=patience.attempts) from error
-    return _receipt(reply, patience)
+        raise _errors.AmbiguousDelivery(msg, attempts=retries.attempts) from error
+    return _receipt(reply, retries)
 
 
-def _receipt(reply: Reply, patience: Patience) -> PushReceipt:
+def _receipt(reply: Reply, retries: RetryState) -> PushReceipt:
     """A success is a success, whatever its body looks like."""
     try:
         payload = json.loads(reply.body)
@@ -66,8 +66,8 @@ def _receipt(reply: Reply, patience: Patience) -> PushReceipt:
         status=_word(fields.get("status")),
         targets_count=count if isinstance(count, int) and not isinstance(count, bool) else None,
         correlation_id=reply.correlation_id,
-        attempts=patience.attempts,
-        resent=patience.resent,
+        attempts=retries.attempts,
+        resent=retries.resent,
         extra={name: value for name, value in fields.items() if name not in {"id", "status", "targets_count"}},
     )
 

@@ -1,10 +1,10 @@
-"""Dialogues with the service, as generators: yield what is to be sent, be sent what came of it.
+"""Request flows: a request and its retries, as a generator that an HTTP client drives.
 
-A conversation yields an `Attempt`, is sent an `Outcome` (a `Reply`, or the `NetworkError` that took its place),
-and in the end returns its value or raises.
-Whoever drives it waits `after` seconds, strikes the `refused` token, sends the request, and hands the outcome back;
-it never judges.
-Where there is no time for the wait, it hands back a `DeadlineExceeded` at once.
+A `RequestFlow` yields an `Attempt`, is sent an `Outcome` (a `Reply`, or the `NetworkError` that took its place), and in
+the end returns a value or raises.
+Whoever drives it waits `after` seconds, discards the `refused` token, sends the request, and sends the outcome back; it
+makes no decisions.
+Where the time that is left is too short for the wait, it sends back a `DeadlineExceeded` at once.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _UNAUTHORIZED = 401
 
 @frozen
 class Attempt:
-    """One thing to send.
+    """One request to send.
 
     Attributes:
-        request: What.
-        after: How many seconds to wait first.
-        refused: An access token that the service no longer takes; another one must be had before sending.
+        request: The request.
+        after: Seconds to wait before it is sent.
+        refused: An access token that the service refused, and that must be replaced before sending.
     """
 
     request: Request
@@ -42,131 +42,122 @@ class Attempt:
     refused: str | None = field(default=None, repr=False)
 
 
-Conversation: TypeAlias = Generator[Attempt, Outcome, T]
+RequestFlow: TypeAlias = Generator[Attempt, Outcome, T]
 
 
 @frozen(kw_only=True)
 class Retry:
-    """How patient a call is with a service, or a network, that fails for a while.
+    """The retry policy: how many attempts a call makes, and how long it waits between them.
 
-    What is retried: 429, 502, 503, 504 and connections that could not be made; where sending twice does no harm, as
-    for a completion or a token, lost answers too.
-    Each wait is drawn from nothing up to a bound that doubles (full jitter); where the service names a wait with
-    Retry-After, that wait comes first.
+    Retried are 429, 502, 503, 504 and connections that could not be made; for completions and tokens, where sending
+    twice does no harm, lost answers too.
+    Each wait is random, between 0 and a bound that doubles (exponential backoff with full jitter); a Retry-After of the
+    service is waited out in addition.
 
     Attributes:
-        attempts: How often a request is sent at the most.
-        first_wait: The first bound, in seconds.
-        longest_wait: The last bound, in seconds.
-        longest_retry_after: The longest Retry-After that is waited out, in seconds; a longer one ends the call at once.
-        jitter: Draws a wait from its bound.
+        attempts: The largest number of attempts, the first included.
+        wait_initial: The first bound, in seconds.
+        wait_max: The largest bound, in seconds.
+        retry_after_max: The longest Retry-After to wait out, in seconds; a longer one ends the call at once.
+        jitter: Returns the wait for a bound, both in seconds.
 
     Raises:
-        InvalidArgument: A number is not one, or below what makes sense.
+        InvalidArgument: A value is of the wrong type or out of range.
     """
 
     attempts: int = 4
-    first_wait: float = 0.5
-    longest_wait: float = 8.0
-    longest_retry_after: float = 180.0
+    wait_initial: float = 0.5
+    wait_max: float = 8.0
+    retry_after_max: float = 180.0
     jitter: Callable[[float], float] = field(default=backoff.full_jitter, repr=False)
 
     def __attrs_post_init__(self) -> None:
         check_whole("attempts", self.attempts)
-        check_seconds("first_wait", self.first_wait)
-        check_seconds("longest_wait", self.longest_wait)
-        check_seconds("longest_retry_after", self.longest_retry_after, endless=True)
+        check_seconds("wait_initial", self.wait_initial)
+        check_seconds("wait_max", self.wait_max)
+        check_seconds("retry_after_max", self.retry_after_max, endless=True)
         if not callable(self.jitter):
             raise _errors.InvalidArgument("jitter", f"must be a callable, not {type_name(self.jitter)}")
 
 
-class Patience:
-    """Counts the attempts of one call and says how long to wait for the next.
+class RetryState:
+    """Counts the failures of one call, or of one relay, and says how long to wait before the next attempt.
+
+    Args:
+        retry: The retry policy.
 
     Attributes:
-        attempts: How often the request was sent, the present time included.
+        failures: How many failures count against the policy so far.
+        attempts: How many times the request was sent, the current attempt included.
         resent: How many of these followed a lost answer.
     """
 
     def __init__(self, retry: Retry) -> None:
         self._retry = retry
-        self._bounds = backoff.expo(factor=retry.first_wait, max_value=retry.longest_wait)
-        next(self._bounds)
-        self._left = retry.attempts - 1
         self.attempts = 1
         self.resent = 0
-
-    def wait_after(self, error: GenesysStreamError) -> float:
-        """Seconds to wait before the next attempt.
-
-        Raises:
-            GenesysStreamError: The error itself, when there is to be none.
-        """
-        asked = error.retry_after or 0.0
-        over = isinstance(
-            error, _errors.DeadlineExceeded
-        )  # the same call may succeed, but not in the time that is left
-        if over or not error.retryable or self._left < 1 or asked > self._retry.longest_retry_after:
-            raise error
-        self._left -= 1
-        self.attempts += 1
-        return min(asked + self._retry.jitter(next(self._bounds)), LONGEST)
-
-
-class RetryState:
-    """The failures of one call, and how long to wait before the next attempt.
-
-    Attributes:
-        failures: How many failures count so far.
-    """
-
-    def __init__(self, retry: Retry) -> None:
-        self._retry = retry
-        self.failures = 0
         self.reset()
 
     def reset(self) -> None:
-        """Begin anew, as after a success."""
+        """Start again with all attempts and the shortest wait, as after a success."""
         self.failures = 0
-        self._bounds = backoff.expo(factor=self._retry.first_wait, max_value=self._retry.longest_wait)
-        next(self._bounds)
+        self._bounds = backoff.expo(factor=self._retry.wait_initial, max_value=self._retry.wait_max)
+        next(self._bounds)  # expo() begins with None
+
+    def exhausted(self, error: GenesysStreamError) -> bool:
+        """Return whether no attempt is left after this error, or its Retry-After is longer than may be waited out."""
+        asked = error.retry_after or 0.0
+        return self.failures + 1 >= self._retry.attempts or asked > self._retry.retry_after_max
 
     def backoff(self, error: GenesysStreamError, *, counts: bool = True) -> float:
-        """Return how many seconds to wait after a failure: its Retry-After, and a jitter that grows.
+        """Return the seconds to wait after a failure: its Retry-After plus jitter up to the next bound.
 
         Args:
             error: The failure.
-            counts: Whether it is one of the attempts.
+            counts: Whether it counts against the policy's attempts.
         """
         self.failures += counts
+        self.attempts += 1
         return min(max(0.0, error.retry_after or 0.0) + self._retry.jitter(next(self._bounds)), LONGEST)
 
+    def wait_after(self, error: GenesysStreamError) -> float:
+        """Return the seconds to wait before the next attempt, or raise the error if there must be none.
 
-def ask(
+        Raises:
+            GenesysStreamError: The error itself.
+        """
+        # A call whose time is up may succeed when it is made again, but not in the time that is left.
+        expired = isinstance(error, _errors.DeadlineExceeded)
+        if expired or not error.retryable or self.exhausted(error):
+            raise error
+        return self.backoff(error)
+
+
+def send_with_retry(
     request: Request,
-    patience: Patience,
+    retries: RetryState,
     *,
     reauthorise: bool,
     after: float = 0.0,
     failed: GenesysStreamError | None = None,
     repeat_lost: bool = True,
-) -> Conversation[Reply]:
-    """Send until the service says yes, or says no for good, or patience is spent.
+) -> RequestFlow[Reply]:
+    """Send a request until it succeeds, fails for good, or has no retry left.
 
     Args:
         request: What to send.
-        patience: Counts the attempts.
-        reauthorise: Whether a refused token may be replaced, once, by another one.
+        retries: Counts the attempts.
+        reauthorise: Whether to replace a refused token, once, and send again.
         after: Seconds to wait before the first attempt.
-        failed: What ended the attempt before that, and is raised if there is no time for another one.
+        failed: The error of the attempt before that, which is raised if there is no time for another one.
         repeat_lost: Whether to send again when the connection broke after the request may have been received.
 
     Returns:
         The successful reply.
 
     Raises:
-        StatusError: The service said no.
-        NetworkError: No answer could be had.
+        StatusError: The service refused the request.
+        NetworkError: There was no answer.
     """
     refused = None
     while True:
@@ -177,23 +168,24 @@ def ask(
                 return outcome
             if outcome.status == _UNAUTHORIZED and reauthorise and outcome.token is not None:
                 after, refused, reauthorise = 0.0, outcome.token, False
-                patience.attempts += 1  # sent again, but patience is for failures that pass
+                retries.attempts += 1  # sent again, but no failure that the retry policy counts
                 continue
             error: GenesysStreamError = status_error(outcome)
         elif failed is not None and isinstance(outcome, _errors.DeadlineExceeded) and outcome.__cause__ is None:
-            raise failed  # nothing more was sent, and it says more than that the time is up
+            raise failed  # nothing was sent since, and it says more than that the time is up
         else:
             error = outcome
-        lost = not (isinstance(outcome, Reply) or certainly_not_sent(error))
+        lost = not (isinstance(outcome, Reply) or never_sent(error))
         if lost and not repeat_lost:
             raise error
-        after, failed = patience.wait_after(error), error
-        patience.resent += lost
+        after, failed = retries.wait_after(error), error
+        retries.resent += lost
 
 
-def certainly_not_sent(error: GenesysStreamError) -> bool:
-    """Whether the request cannot have been received; the cause of a deadline, if any, is the exchange it cut short."""
+def never_sent(error: GenesysStreamError) -> bool:
+    """Return whether the request cannot have been received by the service."""
     if isinstance(error, _errors.DeadlineExceeded):
+        # Its cause, if it has one, is the exchange that was cut short.
         cut_short = error.__cause__
-        return not isinstance(cut_short, NetworkError) or certainly_not_sent(cut_short)
+        return not isinstance(cut_short, NetworkError) or never_sent(cut_short)
     return isinstance(error, (_errors.ConnectFailed, _errors.PoolExhausted))

@@ -1,4 +1,4 @@
-"""The access token: how it is asked for, when it is still good, and what happens to a refused one.
+"""The access token: its request, its cache, and when it must be replaced.
 
 RFC 6749, section 4.4; Genesys Cloud takes the credentials as a Basic header and knows no refresh token for them.
 """
@@ -16,7 +16,7 @@ from attrs import field, frozen
 
 from ... import _errors
 from .exchange import Reply, Request, status_error
-from .retry import Attempt, Conversation, Patience, Retry
+from .retry import Attempt, RequestFlow, Retry, RetryState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ _AHEAD_SHARE = 0.1
 
 
 class Hidden(str):
-    """A string whose repr does not show it, because tools that show the locals of a frame show their reprs."""
+    """A string whose repr does not show it, for tools that print the local variables of a frame."""
 
     __slots__ = ()
 
@@ -42,7 +42,7 @@ class Grant:
 
     Attributes:
         token: The token.
-        expires_in: For how many seconds it is good; None when the service did not say, or said what makes no sense.
+        expires_in: For how many seconds it is valid; None if the service gave no usable number.
     """
 
     token: str = field(repr=False)
@@ -56,22 +56,21 @@ class _Entry:
     life: float | None
 
 
-class TokenBook:
-    """Holds the one token that is good; told the time."""
+class TokenCache:
+    """Holds one access token and says for how long it may be used; it is told the time."""
 
     def __init__(self) -> None:
         self._entry: _Entry | None = None
 
-    def good(self, now: float, margin: float = 0.0) -> str | None:
-        """The token, if it is still good.
+    def get(self, now: float, margin: float = 0.0) -> str | None:
+        """Return the token, or None if a new one must be requested.
+
+        A token is replaced 60 seconds, or a tenth of its life if that is less, before it expires, because a request
+        takes time to arrive.
 
         Args:
             now: The clock's time in seconds.
-            margin: For how many seconds it must still be good, half of its life at the most.
-
-        Returns:
-            The token, or None when another one must be asked for: it is that ahead of its expiry by 60 seconds or a
-            tenth of its life, whichever is less, because a request takes time to arrive.
+            margin: For how many seconds the token must still be valid; at most half of its life counts.
         """
         entry = self._entry
         if entry is None:
@@ -81,23 +80,28 @@ class TokenBook:
         ahead = max(min(_AHEAD_SECONDS, entry.life * _AHEAD_SHARE), min(margin, entry.life / 2))
         return entry.token if now < entry.granted_at + entry.life - ahead else None
 
-    def enter(self, grant: Grant, now: float) -> None:
-        """Keep a new token; `now` is when it was asked for, so that its life is never overrated."""
+    def set(self, grant: Grant, now: float) -> None:
+        """Store a new token.
+
+        Args:
+            grant: The token and its life.
+            now: When it was requested, in the clock's seconds, so that its life is never overestimated.
+        """
         self._entry = _Entry(grant.token, now, grant.expires_in)
 
-    def strike(self, token: str) -> None:
+    def invalidate(self, token: str) -> None:
         """Forget a token that the service refused; a newer one stays."""
         if self._entry is not None and self._entry.token == token:
             self._entry = None
 
 
 def is_token(value: object) -> bool:
-    """Whether a value can be sent as a bearer token: visible ASCII, so that no header line can end in it."""
+    """Return whether a value can be sent as a bearer token: visible ASCII, so that it cannot break the header."""
     return isinstance(value, str) and re.fullmatch(r"[!-~]+", value) is not None
 
 
 def token_request(login_url: str, client_id: str, client_secret: str, scopes: Sequence[str] = ()) -> Request:
-    """Make the request for a token by client credentials."""
+    """Return the request for a token by client credentials (RFC 6749, section 4.4.2)."""
     credentials = base64.b64encode(f"{client_id}:{client_secret}".encode()).decode()
     scope = f"&scope={quote(' '.join(scopes))}" if scopes else ""
     return Request(
@@ -113,31 +117,34 @@ def token_request(login_url: str, client_id: str, client_secret: str, scopes: Se
     )
 
 
-def authorise(request: Request, retry: Retry) -> Conversation[Grant]:
-    """Ask for a token.
+def fetch_token(request: Request, retry: Retry) -> RequestFlow[Grant]:
+    """Request a token, with retries.
 
     Returns:
         The grant.
 
     Raises:
         AuthenticationError: The credentials are wrong.
-        RateLimited: Too many tokens were asked for, even after waiting.
-        StatusError: The token endpoint said no for another reason.
-        NetworkError: It could not be reached.
-        MalformedEvent: Its answer is not a token.
+        RateLimited: Too many tokens were requested, even after waiting.
+        StatusError: The token endpoint refused the request for another reason.
+        NetworkError: The token endpoint could not be reached.
+        MalformedEvent: The answer is not a token.
     """
-    patience = Patience(retry)
+    retries = RetryState(retry)
     after = 0.0
     while True:
         outcome = yield Attempt(request, after)
         if isinstance(outcome, Reply) and outcome.ok:
             return _grant(outcome.body)
         error = _refusal(outcome) if isinstance(outcome, Reply) else outcome
-        after = patience.wait_after(error)
+        after = retries.wait_after(error)
 
 
 def _refusal(reply: Reply) -> _errors.StatusError:
-    """Genesys Cloud says both "wrong credentials" and "slow down" with status 400, and only the words differ."""
+    """Return the error of a refused token request.
+
+    Genesys Cloud answers wrong credentials and too many requests with status 400 alike; only the texts differ.
+    """
     error = status_error(reply)
     refused = reply.status in {400, 401}
     if refused and error.message.lower().startswith("rate limit exceeded"):
@@ -166,7 +173,7 @@ def _grant(body: bytes) -> Grant:
 
 
 def _seconds(value: object) -> float | None:
-    """A token whose life is not a time that a token lives is good until it is refused."""
+    """Return `expires_in` as seconds, or None if it is no usable number; the token is then used until it is refused."""
     try:
         seconds = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else 0.0
     except (ValueError, OverflowError):

@@ -13,7 +13,7 @@ from ..._values import Completion, Message, Timeouts
 from ..._values._checks import shown
 from ..._wire import dumps, type_name, unstructure
 from ..http.exchange import Request, checked_headers
-from ..http.retry import Conversation, Patience, Retry, ask
+from ..http.retry import RequestFlow, Retry, RetryState, send_with_retry
 from ..http.settings import Settings
 from .accumulate import CompletionAccumulator
 from .chunks import ChunkDecoder, is_event_stream, read_completion, truncated
@@ -172,7 +172,7 @@ def completion_call(
         "Cache-Control": "no-store",
         **checked_headers("extra_headers", {} if extra_headers is None else extra_headers),
     }
-    request = Request("POST", settings.completions_url, headers, content, token_margin=TOKEN_MARGIN)
+    request = Request("POST", settings.completions_url, headers, content, token_margin=TOKEN_MARGIN, long=True)
     stream_options = body.get("stream_options")
     usage_wanted = isinstance(stream_options, Mapping) and stream_options.get("include_usage") is True
     changed = settings.changed(timeouts=wanted.get("timeouts"), retry=wanted.get("retry"))
@@ -217,7 +217,7 @@ def _shown(value: object) -> str:
     return "an empty one" if value == "" else type_name(value)
 
 
-def complete(call: Call, *, reauthorise: bool) -> Conversation[Completion]:
+def complete(call: Call, *, reauthorise: bool) -> RequestFlow[Completion]:
     """Request a whole completion.
 
     Returns:
@@ -228,7 +228,7 @@ def complete(call: Call, *, reauthorise: bool) -> Conversation[Completion]:
         NetworkError: No answer came.
         ProtocolError: The answer is not a completion.
     """
-    reply = yield from ask(call.request, Patience(call.settings.retry), reauthorise=reauthorise)
+    reply = yield from send_with_retry(call.request, RetryState(call.settings.retry), reauthorise=reauthorise)
     if not is_event_stream(reply, reply.body):
         return read_completion(reply.body)
     decoder = ChunkDecoder(reply, max_event_bytes=call.settings.max_event_bytes)

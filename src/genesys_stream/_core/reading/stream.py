@@ -23,7 +23,7 @@ from ... import _errors
 from ..._errors import GenesysStreamError, NetworkError
 from ..._values import Completion, CompletionChunk, Timing
 from ..http.exchange import Reply
-from ..http.retry import Conversation, Patience, ask
+from ..http.retry import RequestFlow, RetryState, send_with_retry
 from .accumulate import CompletionAccumulator
 from .chunks import ChunkDecoder, truncated
 from .completions import Call
@@ -86,7 +86,7 @@ class StreamState:
         self.flows = False
         self.failure: GenesysStreamError | None = None
         self._call = call
-        self._patience = Patience(call.settings.retry)
+        self._retries = RetryState(call.settings.retry)
         self._timeouts = call.settings.timeouts
         self._reauthorise = reauthorise
         self._after = 0.0
@@ -174,11 +174,11 @@ class StreamState:
             expired = True
         return expired
 
-    def opening(self) -> Conversation[Reply]:
+    def opening(self) -> RequestFlow[Reply]:
         """Send the request; returns the reply whose body is the stream."""
-        return ask(
+        return send_with_retry(
             self._call.request,
-            self._patience,
+            self._retries,
             reauthorise=self._reauthorise,
             after=self._after,
             failed=self._failed,
@@ -278,7 +278,7 @@ class StreamState:
             self._end(error)
             return
         try:
-            self._after, self._failed = self._patience.wait_after(error), error
+            self._after, self._failed = self._retries.wait_after(error), error
         except GenesysStreamError:
             self._end(error)
             return

@@ -14,7 +14,7 @@ from ..._errors import InvalidArgument
 from ..._values import Batch, Delivery, Undelivered
 from ..text import last_cut, prefix_length, suffix_within, utf8_size
 from .payload import largest_fit
-from .queue import Piece, TextQueue
+from .queue import Piece, TextQueue, joined
 
 
 @frozen
@@ -151,20 +151,16 @@ class Deliveries:
 
     def _numbered(self, ready: list[Piece]) -> Batch:
         """Make a batch of all that is ready."""
-        text = ready[0].text if len(ready) == 1 else "".join([piece.text for piece in ready])
+        piece = joined(ready)
         return Batch(
-            text,
-            ready[0].first_at if ready else 0.0,
-            ready[-1].last_at if ready else 0.0,
-            sum([piece.deltas for piece in ready]),
-            tuple([artifact for piece in ready for artifact in piece.artifacts]),
+            *piece,
             self._stream_id,
             self._epoch,
             self._seq + 1,
             self._offset,
-            self._repeated(text),
+            self._repeated(piece.text),
             "streaming",
-            zlib.crc32(text.encode(), self._crc),
+            zlib.crc32(piece.text.encode(), self._crc),
         )
 
     def _final(self, batch: Batch, end: End) -> Batch:

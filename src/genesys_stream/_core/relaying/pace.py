@@ -119,4 +119,4 @@ class Pace:
             return False
         left = self._asked - (now - self._held_from)
         over = max(self.hold_until, now) - max(since, self._failing_since) > give_up_after
-        return left > self._retry.longest_retry_after or self._retries.failures >= self._retry.attempts or over
+        return left > self._retry.retry_after_max or self._retries.failures >= self._retry.attempts or over

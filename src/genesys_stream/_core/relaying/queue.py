@@ -26,6 +26,21 @@ class Piece(NamedTuple):
     artifacts: tuple[Artifact, ...] = ()
 
 
+def joined(pieces: list[Piece]) -> Piece:
+    """Join pieces that follow each other; without any, the piece has no text."""
+    if len(pieces) == 1:
+        return pieces[0]
+    if not pieces:
+        return Piece("", 0.0, 0.0, 0)
+    return Piece(
+        "".join([piece.text for piece in pieces]),
+        pieces[0].first_at,
+        pieces[-1].last_at,
+        sum([piece.deltas for piece in pieces]),
+        tuple([artifact for piece in pieces for artifact in piece.artifacts]),
+    )
+
+
 class WaitingText:
     """The text that waits to be cut, as a `Coalescer` sees it.
 
@@ -38,7 +53,7 @@ class WaitingText:
         size: How many UTF-8 bytes these are.
         first_at: When the first of them arrived, in the clock's seconds.
         last_at: When the last of them arrived.
-        added: The newest delta.
+        added: The newest delta, also where its beginning was cut already.
         cut_at: When text was cut last; minus infinity before.
         queued: How many characters were cut and wait for the sink: a push that is not under way yet will carry them.
         ended: Whether the stream has ended, so that no more text will arrive.
@@ -225,8 +240,6 @@ class WaitingText:
         self.cut_at = now
         if not self.length:
             self._joined, self._taken = "", 0
-        if self.length < len(self.added):
-            self.added = self.peek(self.length)
         times = self._times
         first_at = at = self.first_at
         left, deltas = n, 0
@@ -300,8 +313,10 @@ class TextQueue:
         before = waiting.size
         waiting.end(now)
         self.size += waiting.size - before
-        self.tick(now)
-        self.release(now)
+        try:
+            self.tick(now)
+        finally:
+            self.release(now)
 
     def release(self, now: float) -> None:
         """Cut all that is left, without asking the coalescer."""

@@ -8,6 +8,14 @@ from ..queue import WaitingText
 from .checks import seconds, whole_characters
 
 
+def first_shown(waiting: WaitingText) -> int:
+    """Count the characters to cut so that the first text that can be seen goes out at once; 0 at any other time."""
+    if waiting.start or waiting.added.isspace():
+        return 0
+    n = waiting.whole()
+    return waiting.length if waiting.peek(n).isspace() or not n else n
+
+
 @frozen
 class PassThrough:
     """Send every delta at once: no latency, and as many pushes as the model has tokens."""
@@ -85,7 +93,5 @@ class Paced(TimeSize):
         if waiting.size < self.max_bytes and now < waiting.first_at + self.window:
             if waiting.queued:
                 return waiting.whole()
-            if waiting.start or waiting.added.isspace():
-                return 0
-            return waiting.whole() or waiting.length
+            return first_shown(waiting)
         return TimeSize.cut(self, waiting, now)

@@ -74,8 +74,8 @@ class AtBoundaries:
     min_chars: int = 1
 
     def _scanner(self) -> Scanner:
-        """Return what finds the boundaries of one stream."""
-        raise NotImplementedError
+        """Return what finds the boundaries of one stream; this one finds none."""
+        return Scanner()
 
     def cut(self, waiting: WaitingText, now: float) -> int:
         """Cut at the first boundary; without one, what is full or has waited for too long."""
@@ -185,7 +185,7 @@ class Pattern(AtBoundaries):
     lookback: int = field(default=100, validator=at_least(1), kw_only=True)
 
     def _scanner(self) -> Scanner:
-        return _Matches(self.find, self.lookback) if isinstance(self.find, re.Pattern) else Scanner()
+        return _Matches(self.find, self.lookback) if isinstance(self.find, re.Pattern) else AtBoundaries._scanner(self)
 
     def cut(self, waiting: WaitingText, now: float) -> int:
         """Cut at the end of the pattern; without one, what is full or has waited for too long."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from attrs import field, frozen
@@ -10,7 +9,7 @@ from attrs import field, frozen
 from ...._errors import InvalidArgument
 from ...._values._checks import shown
 from ..queue import WaitingText
-from .basic import FinalOnly
+from .basic import FinalOnly, first_shown
 from .checks import coalescer, optional, seconds, whole_characters
 from .protocol import Coalescer
 
@@ -30,10 +29,7 @@ class ImmediateFirst:
 
     def cut(self, waiting: WaitingText, now: float) -> int:
         """Cut what the inner strategy would, or the first text that shows."""
-        n = self.inner.cut(waiting, now)
-        if n or waiting.start or waiting.added.isspace():
-            return n
-        return waiting.whole() or waiting.length
+        return self.inner.cut(waiting, now) or first_shown(waiting)
 
     def due(self, waiting: WaitingText) -> float | None:
         """Wait as long as the inner strategy does."""
@@ -118,8 +114,6 @@ class _Bounded:
 
     def cut(self, waiting: WaitingText, now: float) -> int:
         n = self.inner.cut(waiting, now)
-        if waiting.cut_at < now < waiting.cut_at + self.min_interval:
-            return 0
         if not n and self.max_latency is not None:
             # What would be late before the next cut is allowed goes along with a cut that is made now.
             cuts_now = waiting.cut_at == now or now >= waiting.first_at + self.max_latency
@@ -127,16 +121,27 @@ class _Bounded:
         if self.max_bytes is not None and waiting.size > self.max_bytes:
             fits = waiting.fit(self.max_bytes)
             n = min(n or fits, fits)
-        return n
+        if not self.min_interval:
+            return n
+        allowed = waiting.cut_at == now or now >= waiting.cut_at + self.min_interval or waiting.ended
+        waiting.memory(self, _Held).held = n > 0 and not allowed
+        return n if allowed else 0
 
     def due(self, waiting: WaitingText) -> float | None:
         own = None if self.max_latency is None else waiting.first_at + self.max_latency
         due = _earliest(self.inner.due(waiting), own)
-        allowed = waiting.cut_at + self.min_interval
-        if not self.min_interval or math.isinf(allowed):
+        if not self.min_interval:
             return due
-        # What the inner strategy would have cut meanwhile goes out as soon as a cut is allowed.
-        return allowed if waiting.last_at < allowed else due if due is None else max(due, allowed)
+        allowed = waiting.cut_at + self.min_interval
+        if waiting.memory(self, _Held).held:
+            return allowed
+        return due if due is None else max(due, allowed)
+
+
+class _Held:
+    """What a strategy with an interval between its cuts remembers: whether it would have cut, had it been allowed."""
+
+    held = False
 
 
 def bounded(
@@ -148,7 +153,8 @@ def bounded(
         inner: The strategy.
         max_latency: Seconds that text may wait; None for as long as the strategy likes.
         max_bytes: The largest batch, in UTF-8 bytes of text; None for any size.
-        min_interval: Seconds between one send and the next, except for the last; what gathers goes out together.
+        min_interval: Seconds between one send and the next, except for the last; what gathers meanwhile goes out at
+            one time. What arrives at the very time of a send may go out with it.
 
     Returns:
         A coalescer.

@@ -37,7 +37,7 @@ class _Paragraphs(Scanner):
     def feed(self, text: str) -> None:
         at, begin = 0, self.seen
         self.seen += len(text)
-        while at < len(text):
+        while True:
             if not self._newlines:
                 newline = text.find("\n", at)
                 said = text[at:] if newline < 0 else text[at:newline]

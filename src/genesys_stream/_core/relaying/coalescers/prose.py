@@ -77,6 +77,7 @@ class _Sentences(Scanner):
         super().__init__()
         self._before = ""
         self._from = 0  # where in that text a sentence may end
+        self._begun = 0  # where the sentence at hand begins, in characters from the beginning of the stream
         self._open = False  # whether one does, if the next sentence follows
 
     def feed(self, text: str) -> None:
@@ -87,22 +88,23 @@ class _Sentences(Scanner):
         if self._open or _STOP.search(text):
             for match in _SENTENCE_END.finditer(region, at):
                 at = match.end()
-                if _ends_sentence(match, region):
-                    self.ends.append(begin + at)
+                if _ends_sentence(match, region, max(0, self._begun - begin)):
+                    self._begun = begin + at
+                    self.ends.append(self._begun)
         at = max(at, len(region.rstrip(_RUN)), len(region) - _LONGEST_RUN)
         self._open = at < len(region) and _STOP.search(region, at) is not None
         kept = max(0, at - _WORD_BEFORE)
         self._before, self._from = region[kept:], at - kept
 
 
-def _ends_sentence(match: re.Match[str], text: str) -> bool:
+def _ends_sentence(match: re.Match[str], text: str, begun: int) -> bool:
     stop, end = match["stop"], match.end()
     if stop is None or "\n" in match[0]:
         return True
     if stop != ".":
         return not text[end].islower()  # "Stop!" she said
     begin = match.start()
-    last_word = _LAST_WORD.search(text[max(0, begin - 24) : begin])
+    last_word = _LAST_WORD.search(text[max(begun, begin - 24) : begin])
     return not (last_word and _abbreviates(last_word[0], text[end]))
 
 
@@ -112,6 +114,9 @@ _UNSPACED = "\u3005-\u3007\u3041-\u3096\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff\u
 _WORD_BEGINS = re.compile(
     rf"(?<=\s)(?=\S)|(?<=[^\s])(?=[{_UNSPACED}])(?<![「『（《〈【])|(?<=[{_UNSPACED}、。，！？：；」』）》〉】])(?=[\w「『（《〈【])"
 )
+
+
+_ASCII_WORD_BEGINS = re.compile(r"\s(?=\S)")
 
 
 class _Words(Scanner):
@@ -125,7 +130,10 @@ class _Words(Scanner):
         region = self._last + text
         begin = self.seen - len(self._last)
         self.seen += len(text)
-        self.ends.extend([begin + match.start() for match in _WORD_BEGINS.finditer(region, len(self._last))])
+        if region.isascii():
+            self.ends.extend([begin + match.end() for match in _ASCII_WORD_BEGINS.finditer(region)])
+        else:
+            self.ends.extend([begin + match.start() for match in _WORD_BEGINS.finditer(region, len(self._last))])
         self._last = text[-1]
 
 

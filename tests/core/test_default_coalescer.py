@@ -1,4 +1,4 @@
-"""The dispatcher that a push sink gets by default: within its budget, close to the best possible, and nothing lost.
+"""The coalescer that a push sink gets by default: within its budget, close to the best possible, and nothing lost.
 
 Relays run in virtual time, in the simulator of the benchmark; see benchmarks/replay.py.
 """
@@ -13,33 +13,30 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from genesys_stream._core.http.retry import Retry
-from genesys_stream._core.relaying.coalescers import FinalOnly, ImmediateFirst, TimeSize
-from genesys_stream._core.relaying.dispatch import Turns, dispatcher
+from genesys_stream._core.relaying.coalescers.basic import FinalOnly, Paced, TimeSize
 from genesys_stream._core.relaying.limits import (
     ANDROID_BACKGROUND,
     ANDROID_FOREGROUND,
     APNS_ALERT,
     GENESYS,
-    Budget,
-    Ledger,
     Profile,
     Rate,
+    RateLimits,
 )
-from genesys_stream._core.relaying.relay import Desk
+from genesys_stream._core.relaying.sink import Channel
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
 import coalescing
 from optimum import least_waiting
-from replay import Service, figures, most_within, relayed, waits
+from replay import Service, channel_of, figures, most_within, relayed, waits
 from traces import KINDS, conversation, recorded, reply
 
 
 def by_default(trace, profile=ANDROID_FOREGROUND, credential=None, **options):
     """Relay a trace to one device as `relay` does, each reply by a relay of its own."""
-    ledger = Ledger(credential)
-    return relayed(trace, lambda: dispatcher(profile, Budget(ledger, ["phone"], profile.device)), **options)
+    limits = RateLimits(credential)
+    return relayed(trace, lambda: (None, channel_of(limits, profile)), **options)
 
 
 def pushes(lines):
@@ -51,7 +48,7 @@ def assert_delivered(lines):
     for line in lines:
         assert "".join(batch.text for _, batch in line.sent) == "".join(text for _, text in line.said)
         assert [batch.final for _, batch in line.sent] == [False] * (len(line.sent) - 1) + [True]
-        assert not line.desk.report(None).undelivered
+        assert not line.state.report(None).undelivered
 
 
 gaps = st.sampled_from([0.0, 0.001, 0.0125, 0.05, 0.3, 0.6, 1.0, 10.0, 60.0])
@@ -159,12 +156,11 @@ class TestOneCredential:
     def test_ten_relays_share_300_requests_a_minute(self, start):
         """Nothing is lost, and nothing refused, wherever the service's windows begin; tokens and completions count."""
         service = Service(300, start=start)
-        ledger = Ledger(GENESYS)
+        limits = RateLimits(GENESYS)
         phones = iter(range(10))
 
         def make():
-            phone = f"phone {next(phones)}"
-            return dispatcher(ANDROID_FOREGROUND, Budget(ledger, [phone], ANDROID_FOREGROUND.device))
+            return None, channel_of(limits, ANDROID_FOREGROUND, f"phone {next(phones)}")
 
         said = [reply("jittery", count=3600, rate=30.0, seed=number) for number in range(10)]
         for _ in range(1 + 10):  # a token, and a completion for each
@@ -179,81 +175,60 @@ class TestOneCredential:
     def test_a_service_that_allows_less_than_it_says(self):
         """Refusals empty the budget for everybody, and cost time, not text."""
         service = Service(100)
-        ledger = Ledger(GENESYS)
+        limits = RateLimits(GENESYS)
+        phones = iter(range(10))
         said = [reply("jittery", count=1600, rate=80.0, seed=number) for number in range(10)]
-        lines = relayed(said, lambda: dispatcher(ANDROID_FOREGROUND, Budget(ledger, (), None)), service=service)
+        lines = relayed(
+            said, lambda: (None, channel_of(limits, Profile(Rate(10**6, 1e6)), f"{next(phones)}")), service=service
+        )
 
         assert_delivered(lines)
         assert service.refused
-        assert sum(line.desk.report(None).held_seconds for line in lines) > 0
+        assert sum(line.state.report(None).held_seconds for line in lines) > 0
+
+
+def channel(**options):
+    return Channel(encode=lambda batch: batch.text.encode(), **options)
 
 
 class TestTheDefault:
-    def test_a_sink_of_ones_own_gets_the_tutorial_s_contract(self):
-        """200 ms or 500 bytes, and no budget but the sink's."""
-        coalescer, account = dispatcher(None, None)
+    def test_a_sink_without_a_window_gets_the_tutorial_s_contract(self):
+        """200 ms or 500 bytes."""
+        coalescer = channel(limiter=RateLimits(GENESYS).limiter()).default_coalescer()
 
+        assert coalescer == TimeSize(0.2, 500)
         assert type(coalescer) is TimeSize
-        assert (coalescer.window, coalescer.max_bytes) == (0.2, 500)
-        assert account is None
 
     def test_a_sleeping_phone_gets_the_final_payload(self):
-        """And its account stays as it is."""
-        budget = Budget(Ledger())
+        """Whatever its window."""
+        assert channel_of(RateLimits(), ANDROID_BACKGROUND).default_coalescer() == FinalOnly()
+        assert channel(final_only=True).default_coalescer() == FinalOnly()
 
-        assert isinstance(dispatcher(ANDROID_BACKGROUND, budget)[0], FinalOnly)
-        assert dispatcher(ANDROID_BACKGROUND, budget)[1] is budget
+    @pytest.mark.parametrize(("max_bytes", "expected"), [(None, 3584), (1000, 1000), (2, 4)])
+    def test_a_window_and_a_size(self, max_bytes, expected):
+        """The first text at once, then what gathers in the window, up to what a payload may hold."""
+        coalescer = channel(window=15.0, max_bytes=max_bytes).default_coalescer()
 
-    def test_a_profile_without_a_budget(self):
-        """There is no turn to wait for."""
-        coalescer, account = dispatcher(APNS_ALERT, None)
+        assert coalescer == Paced(15.0, expected)
 
-        assert isinstance(coalescer, ImmediateFirst)
-        assert type(coalescer.inner) is TimeSize
-        assert account is None
+    def test_a_profile_without_a_limiter(self):
+        """There is no turn to wait for: the window alone makes the pace."""
+        said = [[(second / 2, "word ") for second in range(40)]]
+        lines = relayed(said, lambda: (None, channel(window=APNS_ALERT.window)))
+
+        assert_delivered(lines)
+        assert pushes(lines) == [0.0, 15.5, 19.5]
 
     def test_what_is_said_while_a_push_waits_for_its_turn_goes_along(self):
         """Whole characters, that is: one that may still grow takes the next."""
-        coalescer, account = dispatcher(Profile(Rate(1, 1.0)), Budget(Ledger(), ["phone"], Rate(1, 1.0)))
-        desk = Desk(coalescer, stream_id="s", retry=Retry(), budget=account)
-        sent = []
-        for now, text in [(0.0, "one "), (0.1, "two "), (0.7, "three "), (0.9, "four "), (1.9, "👩"), (1.95, "!")]:
-            due = desk.due
-            for at in [due, now] if due is not None and due < now else [now]:
-                if at == now:
-                    desk.arrive(text, now)
-                batch = desk.take(at)
-                if batch is not None:
-                    sent.append((at, batch.text))
-                    desk.delivered(batch, None, at)
+        profile = Profile(Rate(1, 1.0), window=0.5)
+        times = [(0.0, "one "), (0.1, "two "), (0.7, "three "), (0.9, "four "), (1.9, "👩"), (1.95, "!"), (9.0, "end")]
+        (line,) = relayed([times], lambda: (None, channel_of(RateLimits(), profile)), round_trip=0.0)
 
+        sent = [(round(at, 3), batch.text) for at, batch in line.sent]
         assert sent[0] == (0.0, "one ")
-        assert "".join(text for _, text in sent[1:2]) == "two three four "
-
-    def test_what_goes_with_a_booked_push_says_so(self):
-        """Every batch has the reason for which its text left: what was there first, the window, or the budget."""
-        coalescer, turns = dispatcher(Profile(Rate(1, 1.0), window=0.5), Budget(Ledger(Rate(1, 1.0))))
-        (first,) = coalescer.feed("one ", 0.0)
-        coalescer.feed("two ", 0.1)
-        (second,) = coalescer.tick(0.6)
-        turns.book(0.0, final=True)
-        turns.book(0.6, final=True)
-        (third,) = coalescer.feed("three ", 0.7)
-
-        assert (first.reason, second.reason, third.reason) == ("first", "time", "budget")
-
-    def test_a_turn_that_is_given_back_is_waited_for_no_more(self):
-        """Text is gathered again."""
-        turns = Turns(Budget(Ledger(Rate(1, 1.0))))
-        assert turns.book(0.0, final=True) == 0.0
-        assert turns.book(0.0, final=True) == 1.0
-        assert turns.wait(0.5)
-
-        turns.refund()
-        turns.empty_until(9.0, "")
-
-        assert not turns.wait(0.5)
-        assert turns.book(0.5, final=True) == 1.0
+        assert next(text for _, text in sent[1:]) == "two three four "
+        assert_delivered([line])
 
 
 def by_brute_force(arrivals, count):
@@ -335,7 +310,7 @@ class TestThePage:
 
     def test_its_picture_is_what_the_benchmark_draws(self):
         """Stroke by stroke."""
-        names = ["PassThrough", "TimeSize", "Sentence", "Line", "Idle", "Schedule", "Milestones", "FinalOnly"]
+        names = ["PassThrough", "TimeSize", "Word", "Sentence", "Line", "Idle", "bounded", "FinalOnly"]
         trace = coalescing.SHAPES["reply"]("jittery", 80.0)
         drawn = coalescing.picture(trace, [coalescing.DEFAULT, *names], coalescing.BUDGETS["android"])
 

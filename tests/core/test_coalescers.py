@@ -8,35 +8,31 @@ from typing import Any
 import pytest
 import regex
 from attrs import frozen
-from hypothesis import given
+from hypothesis import given, settings
 from tests.core.virtual import run
 from tests.strategies import deltas
 
-from genesys_stream._core.relaying.coalescers import (
-    Adaptive,
+from genesys_stream import (
+    Batcher,
     Coalescer,
     FinalOnly,
     Idle,
     ImmediateFirst,
-    InFlight,
     JsonArtifact,
     Line,
     MarkdownBlock,
-    Milestones,
+    Paced,
     Paragraph,
     PassThrough,
     Pattern,
-    RateBudget,
-    Schedule,
     Sentence,
     TimeSize,
+    WaitingText,
     Word,
     any_of,
     bounded,
-    switch,
-    then,
 )
-from genesys_stream._core.relaying.limits import Rate
+from genesys_stream._core.relaying.queue import TextQueue
 from genesys_stream._errors import InvalidArgument
 
 
@@ -45,9 +41,8 @@ class Case:
     """A strategy and what it promises.
 
     `latency`: seconds that text may wait; `max_bytes`: of a batch; `fixed`: whether the batches depend on the text
-    alone; `grace`: seconds after which an open cluster is sent, `latency` unless it is given; `repeats`: whether the
-    next stream is treated like the first; `chop`: of a strategy made of others, from which size on, in bytes, one of
-    them may cut a cluster.
+    alone; `grace`: seconds after which an open cluster is sent, `latency` unless it is given; `chop`: of a strategy
+    made of others, from which size on, in bytes, one of them may cut a cluster.
     """
 
     name: str
@@ -56,7 +51,6 @@ class Case:
     max_bytes: float = math.inf
     fixed: bool = False
     grace: float | None = None
-    repeats: bool = True
     chop: float | None = None
 
 
@@ -65,6 +59,8 @@ CASES = [
     Case("TimeSize", TimeSize, latency=0.2, max_bytes=500),
     Case("TimeSize small", partial(TimeSize, 0.25, 9), latency=0.25, max_bytes=9),
     Case("TimeSize tiny", partial(TimeSize, 3, 4), latency=3, max_bytes=4),
+    Case("Paced", Paced, latency=0.5, max_bytes=3584, grace=0),
+    Case("Paced small", partial(Paced, 0.3, 12), latency=0.3, max_bytes=12, grace=0),
     Case("TimeSize at once", partial(TimeSize, 0, 12), latency=0, max_bytes=12),
     Case("Sentence", Sentence, latency=1.5, max_bytes=900, fixed=True),
     Case("Sentence short", partial(Sentence, 1, 5.0, 900), latency=5, max_bytes=900, fixed=True),
@@ -77,16 +73,10 @@ CASES = [
     Case("Paragraph", Paragraph, latency=2, max_bytes=1200, fixed=True),
     Case("MarkdownBlock", MarkdownBlock, latency=2, max_bytes=1200, fixed=True),
     Case("MarkdownBlock small", partial(MarkdownBlock, 0.3, 25), latency=0.3, max_bytes=25, fixed=True),
-    Case("Schedule", partial(Schedule, [0.1, 0.5, 2.0], 40), latency=2, max_bytes=40, grace=0.1),
     Case("FinalOnly", FinalOnly, fixed=True),
-    Case("Adaptive", Adaptive, latency=0.25, max_bytes=3000),
-    Case("Adaptive small", partial(Adaptive, 0.3, 0.1, 0.5, 9), latency=0.3, max_bytes=9),
-    Case("RateBudget", lambda: RateBudget(Rate(3, 2.0), Rate(9, 0.5)), grace=0, repeats=False),
-    Case("InFlight", InFlight, latency=1, grace=0),
     Case("JsonArtifact value", partial(JsonArtifact, "value"), max_bytes=2**18),
     Case("JsonArtifact element", partial(JsonArtifact, "element", max_latency=0.3, max_bytes=9), 0.3, max_bytes=9),
     Case("JsonArtifact lines", partial(JsonArtifact, "ndjson", max_bytes=30), max_bytes=30, fixed=True),
-    Case("Milestones", partial(Milestones, 1, 9, 30)),
     Case("ImmediateFirst", lambda: ImmediateFirst(TimeSize(0.4, 20)), latency=0.4, max_bytes=20, grace=0, chop=20),
     Case("Idle", partial(Idle, idle=0.04, max_wait=0.5), latency=0.5, grace=0.04),
     Case("Idle around", lambda: Idle(Sentence(5, 9.0, 60), idle=0.3), latency=1, max_bytes=60, grace=0.3, chop=60),
@@ -103,29 +93,7 @@ CASES = [
         grace=0.4,
         chop=30,
     ),
-    Case("then", lambda: then(PassThrough(), 2, TimeSize(0.2, 20)), latency=0.2, grace=0, chop=20),
-    Case("then then", lambda: then(Word(), 1, then(Line(1.0), 2, Sentence(4))), latency=1.5, grace=0.5, chop=500),
-    Case(
-        "switch",
-        lambda: switch(Taking("abb"), a=TimeSize(0.2, 20), b=Sentence(4)),
-        latency=1.5,
-        grace=0.2,
-        chop=20,
-        repeats=False,
-    ),
 ]
-
-
-class Taking:
-    """Chooses each name in its turn."""
-
-    def __init__(self, names):
-        self.names = names
-        self.calls = 0
-
-    def __call__(self):
-        self.calls += 1
-        return self.names[self.calls % len(self.names)]
 
 
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -139,7 +107,7 @@ def clusters(text):
 @every_case
 @given(deltas=deltas())
 def test_every_promise(case, deltas):
-    """Joined batches are joined deltas; no cut is seen, no bound is passed, and a closed strategy is as new."""
+    """Joined batches are joined deltas; no cut is seen, no bound is passed, and the next stream is treated alike."""
     coalescer = case.make()
     result = run(coalescer, deltas)
 
@@ -155,8 +123,7 @@ def test_every_promise(case, deltas):
         assert 1 <= batch.deltas <= len(deltas) + 1  # half a character that stays alone counts as one
         assert_legal_cut(case, result, sent, begin, end)
         begin = end
-    again = run(coalescer, deltas)
-    assert again == result or not case.repeats
+    assert run(coalescer, deltas) == result
 
 
 def assert_legal_cut(case, result, sent, begin, end):
@@ -184,23 +151,159 @@ def test_cuts_into_deltas_do_not_matter(case, deltas):
     whole = run(case.make(), [("".join(text for text, _ in deltas), 0)])
     pieces = run(case.make(), [(text, 0) for text, _ in deltas])
 
-    assert (whole.texts, whole.reasons) == (pieces.texts, pieces.reasons)
+    assert whole.texts == pieces.texts
+
+
+@every_case
+@settings(max_examples=30)
+@given(deltas=deltas(), others=deltas())
+def test_one_instance_serves_several_streams_at_once(case, deltas, others):
+    """What it remembers of one has no influence on another."""
+    shared = case.make()
+    one, other = Batcher(shared), Batcher(shared)
+    said = [*((at, text, one) for text, at in deltas), *((at, text, other) for text, at in others)]
+    sent = {id(one): [], id(other): []}
+    for at, text, batcher in sorted(said, key=lambda delta: delta[0]):
+        for now in (batcher.due, at):
+            if now is not None and now <= at:
+                sent[id(batcher)] += batcher.tick(now)
+        sent[id(batcher)] += batcher.feed(text, at)
+    for batcher, alone in ((one, deltas), (other, others)):
+        expected = separately(case.make(), alone)
+        assert sent[id(batcher)] + batcher.close(1e9) == expected
+
+
+def separately(coalescer, deltas):
+    """The batches of a strategy that serves nobody else."""
+    batcher = Batcher(coalescer)
+    sent = []
+    for text, at in deltas:
+        for now in (batcher.due, at):
+            if now is not None and now <= at:
+                sent += batcher.tick(now)
+        sent += batcher.feed(text, at)
+    return sent + batcher.close(1e9)
+
+
+@frozen
+class AskedTwice:
+    """Asks another strategy twice, and uses its second answer."""
+
+    inner: Any
+
+    def cut(self, waiting, now):
+        self.inner.cut(waiting, now)
+        return self.inner.cut(waiting, now)
+
+    def due(self, waiting):
+        self.inner.due(waiting)
+        return self.inner.due(waiting)
+
+
+@every_case
+@settings(max_examples=30)
+@given(deltas=deltas())
+def test_an_answer_may_go_unused(case, deltas):
+    """A strategy that is asked twice answers the same."""
+    assert run(AskedTwice(case.make()), deltas) == run(case.make(), deltas)
+
+
+class CountingText(WaitingText):
+    """Counts the characters that a strategy looks at."""
+
+    __slots__ = ("looked_at",)
+
+    def __init__(self):
+        super().__init__()
+        self.looked_at = 0
+
+    def peek(self, n):
+        found = super().peek(n)
+        self.looked_at += len(found)
+        return found
+
+    def since(self, position):
+        found = super().since(position)
+        self.looked_at += len(found)
+        return found
+
+
+MIB = 2**20
+LONG = 10.0**9
+LARGE: dict[str, Any] = {
+    "PassThrough": PassThrough(),
+    "TimeSize": TimeSize(LONG, 2 * MIB),
+    "Paced": Paced(LONG, 2 * MIB),
+    "FinalOnly": FinalOnly(),
+    "Word": Word(2 * MIB, LONG, 2 * MIB),
+    "Sentence": Sentence(2 * MIB, LONG, 2 * MIB),
+    "Line": Line(LONG, 2 * MIB),
+    "Paragraph": Paragraph(LONG, 2 * MIB),
+    "MarkdownBlock": MarkdownBlock(LONG, 2 * MIB),
+    "Pattern": Pattern("x+", max_latency=LONG, max_bytes=2 * MIB),
+    "JsonArtifact": JsonArtifact("value", max_bytes=2 * MIB),
+    "ImmediateFirst": ImmediateFirst(FinalOnly()),
+    "Idle": Idle(idle=LONG, max_wait=LONG),
+    "any_of": any_of(Line(LONG, 2 * MIB), Word(2 * MIB, LONG, 2 * MIB)),
+    "bounded": bounded(Line(LONG, 2 * MIB), max_latency=LONG, max_bytes=2 * MIB, min_interval=1.0),
+}
+SMALL: dict[str, Any] = {
+    "TimeSize": TimeSize(),
+    "Paced": Paced(),
+    "Word": Word(),
+    "Sentence": Sentence(),
+    "Line": Line(),
+    "Paragraph": Paragraph(),
+    "MarkdownBlock": MarkdownBlock(),
+    "Pattern": Pattern("x+"),
+    "Pattern fn": Pattern(lambda text: text.find(",") + 1),
+    "JsonArtifact": JsonArtifact("value", max_bytes=500),
+    "bounded": bounded(FinalOnly(), max_bytes=500),
+    "any_of": any_of(Word(), TimeSize()),
+}
+
+
+def looked_at(coalescer, *pieces):
+    """How many characters a strategy looks at, and how many batches it makes, without the last."""
+    queue = TextQueue(coalescer)
+    queue.waiting = waiting = CountingText()
+    for piece in pieces:
+        queue.feed(piece, 0.0)
+    return waiting.looked_at, len(queue.ready)
+
+
+@pytest.mark.parametrize("coalescer", LARGE.values(), ids=LARGE)
+def test_text_that_waits_is_looked_at_once(coalescer):
+    """However much waits: each character of a mebibyte that comes in pieces is looked at once or twice."""
+    pieces = ["[ some words, "] + ["more of them, "] * (MIB // 14)
+    looked, _ = looked_at(coalescer, *pieces)
+
+    assert looked <= 2.1 * MIB
+
+
+@pytest.mark.parametrize("coalescer", SMALL.values(), ids=SMALL)
+def test_a_large_delta_is_looked_at_in_proportion(coalescer):
+    """Four times the text makes four times the batches, and takes four times as many looks."""
+    paragraph = "some words, more of them. \n\n"
+    quarter, fewer = looked_at(coalescer, paragraph * (MIB // 4 // len(paragraph)))
+    whole, more = looked_at(coalescer, paragraph * (MIB // len(paragraph)))
+
+    assert whole <= 4.1 * quarter + 10_000
+    assert more == pytest.approx(4 * fewer, rel=0.02)
 
 
 def texts(coalescer, *pieces):
     """The batches of pieces fed at once, and what is left at the end, apart."""
-    sent = [batch.text for piece in pieces for batch in coalescer.feed(piece, 0)]
-    return sent, "".join(batch.text for batch in coalescer.close(0))
+    batcher = Batcher(coalescer)
+    sent = [batch.text for piece in pieces for batch in batcher.feed(piece, 0)]
+    return sent, "".join(batch.text for batch in batcher.close(0))
 
 
 def test_the_window_opens_with_the_first_text():
     """It is no ticker that runs on its own, and it closes for the next text anew."""
     result = run(TimeSize(0.2, 500), [("a", 1.0), ("b", 1.1), ("c", 1.5)], end=9.0)
 
-    assert [(sent.at, sent.batch.text, sent.batch.reason) for sent in result.sent] == [
-        (1.2, "ab", "time"),
-        (1.7, "c", "time"),
-    ]
+    assert result.timed == [(1.2, "ab"), (1.7, "c")]
 
 
 def test_what_is_full_goes_at_once():
@@ -208,17 +311,16 @@ def test_what_is_full_goes_at_once():
     result = run(TimeSize(1, 5), [("12", 0.0), ("345", 0.1), ("6789abcdefgh", 0.2)], end=0.3)
 
     assert result.texts == ["12345", "6789a", "bcdef", "gh"]
-    assert result.reasons == ["size", "size", "size", "final"]
     assert [sent.at for sent in result.sent] == [0.1, 0.2, 0.2, 0.3]
 
 
 def test_a_late_tick_is_no_harm():
     """A feed after the window sends what is there, and an early tick sends nothing."""
-    coalescer = TimeSize(0.2)
-    early = [*coalescer.feed("a", 0.0), *coalescer.tick(0.1)]
-    late = [batch.text for batch in coalescer.feed("b", 0.7)]
+    batcher = Batcher(TimeSize(0.2))
+    early = [*batcher.feed("a", 0.0), *batcher.tick(0.1)]
+    late = [batch.text for batch in batcher.feed("b", 0.7)]
 
-    assert (early, late, coalescer.due) == ([], ["ab"], None)
+    assert (early, late, batcher.due) == ([], ["ab"], None)
 
 
 def test_pass_through():
@@ -226,7 +328,7 @@ def test_pass_through():
     result = run(PassThrough(), [("He", 0), ("llo \ud83d", 1), ("", 1), ("\ude00", 2), ("\ud83d", 3)])
 
     assert result.texts == ["He", "llo ", "\U0001f600", "\ufffd"]
-    assert not PassThrough().tick(1.0)
+    assert not Batcher(PassThrough()).tick(1.0)
 
 
 @pytest.mark.parametrize(
@@ -247,6 +349,7 @@ def test_pass_through():
         ("मैं ठीक हूँ। आप कैसे हैं? न", ["मैं ठीक हूँ। ", "आप कैसे हैं? "]),
         ("هل أنت بخير؟ نعم. ش", ["هل أنت بخير؟ ", "نعم. "]),
         ("\n\nno stop\nnext", ["\n\nno stop\n"]),
+        ("「はい。」No. 5 lives. So", ["「はい。」", "No. 5 lives. "]),
         ("see www.example.com. Then 10.5.2024, v1.2. X", ["see www.example.com. ", "Then 10.5.2024, v1.2. "]),
     ],
 )
@@ -264,7 +367,7 @@ def test_sentences_are_gathered():
     result = run(Sentence(), [("To be or ", 0.0), ("not to", 1.4), (" be", 1.6)], end=2.0)
 
     assert (sent, left) == (["Yes. No. Maybe so. "], "I do not know. x")
-    assert [(sent.at, sent.batch.text) for sent in result.sent] == [(1.5, "To be or not "), (2.0, "to be")]
+    assert result.timed == [(1.5, "To be or not "), (2.0, "to be")]
 
 
 def test_a_bound_sends_whole_words_unless_they_are_long():
@@ -293,6 +396,7 @@ def test_a_bound_sends_whole_words_unless_they_are_long():
         ),
         (MarkdownBlock(), "$$\nx\n\n$$\n~~~\n```\n\n~~~~\n$$ x $$ y\nz", ["$$\nx\n\n$$\n", "~~~\n```\n\n~~~~\n"]),
         (Pattern(r"\d+"), "a1b22c333", ["a1", "b22"]),
+        (Pattern(r"\d*"), "a1b22c333", ["a1", "b22"]),
         (Pattern(len), "caf\u00e9", ["caf"]),
     ],
 )
@@ -312,61 +416,23 @@ def test_a_fence_that_a_bound_cut_is_still_known():
     assert sent[-3].endswith("y = 2\n```\n")
 
 
-def test_a_schedule_grows():
-    """Each send waits longer than the one before; the last interval stays, and the next stream begins anew."""
-    schedule = Schedule([0.1, 0.3, 1.0])
-    deltas = [("x ", i / 10) for i in range(50)]
-    for _ in range(2):
-        times = [round(sent.at, 6) for sent in run(schedule, deltas).sent]
-        assert times[:5] == [0.1, 0.4, 1.4, 2.4, 3.4]
-
-
-def test_a_rate_budget_takes_all_that_waits_and_keeps_one_push_for_the_end():
-    """No span of time sees more than its rates let through, over streams that follow each other, too."""
-    strategy = RateBudget(Rate(2, 1.0), Rate(3, 0.5))
-    said = [("a", 0.0), ("b", 0.1), ("c", 0.2), ("d", 1.5), ("e", 1.6)]
-    result = run(strategy, said)
-
-    assert [(sent.at, sent.batch.text, sent.batch.reason) for sent in result.sent] == [
-        (0.0, "a", "budget"),
-        (1.0, "bc", "budget"),
-        (1.6, "de", "final"),
-    ]
-    assert [sent.at for sent in run(strategy, [("f", 1.7)], end=9.0).sent] == [pytest.approx(4.0)]
-    assert repr(strategy) == "RateBudget(Rate(burst=2, per_second=1.0), Rate(burst=3, per_second=0.5))"
-
-
-def test_milestones():
-    """At the first text, at each mark, and at the end; a delta that passes two marks is one batch."""
-    result = run(Milestones(1, 10, 12), [("abc", 0), ("defg", 1), ("hijklmn", 2), ("op", 3)])
-
-    assert result.texts == ["abc", "defghijklmn", "op"]
-    assert repr(Milestones(9, 1)) == "Milestones(1, 9)"
-    assert repr(FinalOnly()) == "FinalOnly()"
-    assert run(Milestones(1), [("你", 0), ("好", 1), ("吗", 2)]).texts == ["你", "好吗"]
-    assert not Milestones(1).tick(0.0)
-
-
 def test_the_first_text_that_shows_goes_at_once():
     """White space alone does not; afterwards the other strategy decides, by its own clock."""
     result = run(ImmediateFirst(TimeSize(0.5)), [("\n", 0.0), ("Hi", 0.1), (" you", 0.3), ("!", 0.4)], end=9.0)
-    waiting = run(ImmediateFirst(FinalOnly(), min_chars=3), [("H e", 0), ("y \U0001f469", 1)])
     open_cluster = run(ImmediateFirst(FinalOnly()), [("\U0001f469", 0), ("!", 1)])
+    behind_white_space = run(ImmediateFirst(FinalOnly()), [("\n\u00e9", 0), ("!", 1)])
 
-    assert [(sent.at, sent.batch.text, sent.batch.reason) for sent in result.sent] == [
-        (0.1, "\nHi", "first"),
-        (0.5, " you!", "time"),
-    ]
-    assert waiting.texts == ["H ey ", "\U0001f469"]
+    assert result.timed == [(0.1, "\nHi"), (0.8, " you!")]
     assert open_cluster.texts == ["\U0001f469", "!"]
+    assert behind_white_space.texts == ["\n\u00e9", "!"]
 
 
 def test_silence_sends():
     """And so does a model that is never silent for long."""
     deltas = [("a", 0.0), ("b", 0.1), ("c", 0.5), *((".", 1 + i / 10) for i in range(12))]
-    sent = [(round(s.at, 6), s.batch.text, s.batch.reason) for s in run(Idle(), deltas).sent]
+    sent = [(round(at, 6), text) for at, text in run(Idle(), deltas).timed]
 
-    assert sent == [(0.25, "ab", "idle"), (0.65, "c", "idle"), (2.0, "." * 10, "idle"), (2.1, "..", "final")]
+    assert sent == [(0.25, "ab"), (0.65, "c"), (2.0, "." * 10), (2.1, "..")]
 
 
 def test_the_earliest_wins():
@@ -374,7 +440,7 @@ def test_the_earliest_wins():
     both = any_of(TimeSize(0.5, 100), Line(9.0))
     result = run(both, [("a\nb", 0.0), ("c\n", 0.2), ("d", 0.3)], end=2.0)
 
-    assert [(sent.at, sent.batch.text) for sent in result.sent] == [(0.0, "a\n"), (0.2, "bc\n"), (0.5, "d")]
+    assert result.timed == [(0.0, "a\n"), (0.2, "bc\n"), (0.8, "d")]
 
 
 def test_bounds():
@@ -384,8 +450,8 @@ def test_bounds():
     never = run(bounded(FinalOnly()), [("a", 0)], end=9.0)
 
     assert large.texts == ["abcd", "efgh", "ij", "\ufffd"]
-    assert [(sent.at, sent.batch.text) for sent in slow.sent] == [(0.0, "a"), (1.0, "bcd"), (2.0, "efgh")]
-    assert never.reasons == ["final"]
+    assert slow.timed == [(0.0, "a"), (1.0, "bcd"), (1.0, "e"), (2.0, "fgh")]
+    assert never.timed == [(9.0, "a")]
 
 
 def test_an_interval_holds_full_batches_too():
@@ -393,66 +459,29 @@ def test_an_interval_holds_full_batches_too():
     coalescer = bounded(Line(9.0), max_bytes=4, min_interval=1.0)
     result = run(coalescer, [("a\n", 0.0), ("bcdefghijk", 0.5)], end=2.0)
 
-    assert [(sent.at, sent.batch.text) for sent in result.sent] == [(0, "a\n"), (1, "bcde"), (1, "fghi"), (2, "jk")]
+    assert result.timed == [(0, "a\n"), (1, "bcde"), (1, "fghi"), (2, "jk")]
 
 
-def test_one_after_the_other():
-    """The second takes over the text that waits, with its age."""
-    coalescer = then(Line(9.0), 1, TimeSize(0.5))
-    for _ in range(2):
-        result = run(coalescer, [("a\nb\nc", 0.0), ("d", 0.3), ("e", 1.0)], end=2.0)
-        assert [(sent.at, sent.batch.text) for sent in result.sent] == [(0, "a\n"), (0.5, "b\ncd"), (1.5, "e")]
+def test_several_strategies_that_would_cut():
+    """The shortest piece goes first, and what a strategy would have cut besides is asked for again."""
+    result = run(any_of(PassThrough(), Line(), Word()), [("one two\nthree", 0.0)])
+
+    assert result.texts == ["one ", "two\n", "three"]
 
 
-def test_one_at_a_time():
-    """The choice is made at each delta, and the text that waits goes along."""
-    where = ["background"]
-    coalescer = switch(lambda: where[0], foreground=TimeSize(0.2), background=FinalOnly())
-    before = [*coalescer.feed("a", 0.0), *coalescer.feed("b", 1.0)]
-    where[0] = "foreground"
-    brought = [batch.text for batch in coalescer.feed("c", 1.1)]
-    where[0] = "elsewhere"
+def test_what_is_said_while_a_push_waits_goes_along():
+    """Whole characters, that is: one that may still grow takes the next."""
+    queue = TextQueue(Paced(0.5))
+    for now, text in [(0.0, "one "), (0.1, "two "), (0.2, "\U0001f469")]:
+        queue.feed(text, now)
+    assert [piece.text for piece in queue.ready] == ["one ", "two "]
+    queue.take_ready()
+    for now, text in [(0.3, "!"), (0.4, "three ")]:
+        queue.feed(text, now)
+    assert (queue.ready, queue.due) == ([], 0.7)
+    queue.tick(0.7)
 
-    assert (before, brought) == ([], ["abc"])
-    with pytest.raises(InvalidArgument, match="choose must return one of foreground, background, got 'elsewhere'"):
-        coalescer.feed("d", 1.2)
-
-
-class Learner(TimeSize):
-    def __init__(self):
-        super().__init__()
-        self.outcomes = []
-
-    def feedback(self, outcome, now):
-        self.outcomes.append((outcome, now))
-
-
-def test_composites_hand_outcomes_on():
-    """To those of their members that learn."""
-    learners = [Learner() for _ in range(3)]
-    for coalescer in (ImmediateFirst(learners[0]), any_of(PassThrough(), learners[1]), then(learners[2], 1, Line())):
-        coalescer.feedback("delivered", 2.0)
-    ImmediateFirst(TimeSize()).feedback("delivered", 2.0)
-
-    assert [learner.outcomes for learner in learners] == [[("delivered", 2.0)]] * 3
-
-
-class Forgetful:
-    """A strategy of somebody's own that keeps its last words to itself."""
-
-    due = None
-
-    def feed(self, text, now):
-        return []
-
-    tick = close = lambda self, *args: []
-
-
-def test_a_members_mistake_loses_no_text():
-    """What a member keeps for itself the composite sends at the end."""
-    for coalescer in (any_of(Forgetful()), ImmediateFirst(Forgetful()), bounded(Forgetful(), max_latency=1.0)):
-        assert run(coalescer, [("ab", 0), ("cd", 0)]).text == "abcd"
-        assert "".join(run(coalescer, [("ab", 0), ("cd", 0)]).texts) == "abcd"
+    assert [piece.text for piece in queue.ready] == ["\U0001f469!three "]
 
 
 @pytest.mark.parametrize(
@@ -471,33 +500,16 @@ def test_a_members_mistake_loses_no_text():
         (lambda: Word(max_bytes=2), "max_bytes"),
         (lambda: Pattern(7), "find"),
         (lambda: Pattern("("), "find"),
-        (lambda: Schedule([]), "intervals"),
-        (lambda: Schedule(0.2), "intervals"),
-        (lambda: Schedule([0.2, "x"]), "intervals"),
-        (RateBudget, "rates"),
-        (lambda: RateBudget(Rate(2, 1.0), 3), r"rates\[1\]"),
-        (lambda: Milestones(0), "marks"),
-        (lambda: Milestones(True), "marks"),
-        (lambda: Adaptive("0.25"), "initial"),
-        (lambda: Adaptive(0.1), "initial"),
-        (lambda: Adaptive(minimum=-1), "minimum"),
-        (lambda: Adaptive(0.5, 0.2, 0.4), "maximum"),
-        (lambda: Adaptive(max_bytes=3), "max_bytes"),
-        (lambda: InFlight(math.nan), "max_latency"),
         (lambda: ImmediateFirst(TimeSize), "inner"),
-        (lambda: ImmediateFirst(TimeSize(), 0), "min_chars"),
         (lambda: Idle(7), "inner"),
         (lambda: Idle(idle=-1), "idle"),
         (lambda: bounded(None), "inner"),
         (lambda: bounded(Line(), max_bytes=1), "max_bytes"),
         (lambda: bounded(Line(), max_latency=1, min_interval=2), "min_interval"),
+        (lambda: JsonArtifact("value", max_latency=-1), "max_latency"),
+        (lambda: JsonArtifact("values"), "mode"),
         (any_of, "coalescers"),
         (lambda: any_of(Line(), Line), r"coalescers\[1\]"),
-        (lambda: then(Line(), 0, Line()), "after"),
-        (lambda: then(Line(), 1, None), "second"),
-        (lambda: switch("foreground", a=Line()), "choose"),
-        (lambda: switch(lambda: "a"), "coalescers"),
-        (lambda: switch(lambda: "a", a=Line), "a"),
     ],
 )
 def test_bad_arguments_are_named(make, argument):

@@ -1,0 +1,165 @@
+"""Workarounds for the pool of httpcore, which httpx 0.28 and httpx2 2.16 use: not needed for aiohttp.
+
+- httpx loses a connection of its pool when the task that opens or closes a response is cancelled at the wrong moment
+  (encode/httpcore#1093): nearly anywhere by asyncio's own cancellation, which anyio's shields do not stop; with cancel
+  scopes, between the connection that was made and the request that is sent on it.
+- httpx2 keeps its pool in order, but when asyncio cancels a task while a connection is made or closed, the socket is
+  left to the garbage collector, and a client that is closed meanwhile leaves the sockets of its open requests.
+- Both send a request's body through an async generator, which a broken connection leaves to the garbage collector.
+
+So requests are sent, and responses closed, in tasks of their own, and a caller that is cancelled leaves the rest to
+them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from functools import cache
+from typing import Any, Generic, Self, TypeVar
+
+import anyio
+
+from .. import _errors
+from .tasks import AsyncCall, CleanupTask, CleanupTasks, Trace, on_asyncio
+
+T = TypeVar("T")
+
+
+class _PendingAnswer(Generic[T]):
+    """An answer that a task of its own waits for.
+
+    The task is cancelled only while it waits for the headers or the body, where the HTTP library is safe.
+    Every other phase is short, or has a timeout of its own.
+    """
+
+    def __init__(self, make: Callable[[Trace | None], Awaitable[T]], close: Callable[[T], Awaitable[object]]) -> None:
+        self.task: CleanupTask
+        self.made: list[T] = []
+        self.error: Exception | None = None
+        self._make = make
+        self._close = close
+        self._abandoned = False
+        self._waiting = False
+
+    async def run(self) -> None:
+        """Wait for the answer, and close it if the caller has gone."""
+        try:
+            self.made.append(await self._make(self._trace))
+        except Exception as error:  # noqa: BLE001 - it is raised where the caller waits
+            self.error = error
+        if self._abandoned:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close the answer, if there is one."""
+        while self.made:
+            await self._close(self.made.pop())
+
+    async def _trace(self, name: str, _: Any) -> None:
+        """Note the phase of the request, which the HTTP library reports."""
+        self._waiting = name.endswith(("receive_response_headers.started", "receive_response_body.started"))
+        if self._waiting and self._abandoned:
+            self.task.cancel()
+
+    def abandon(self) -> None:
+        """Stop as soon as that is safe, because the caller has gone."""
+        self._abandoned = True
+        if self._waiting:
+            self.task.cancel()
+
+
+class ShieldedTasks(CleanupTasks):
+    """Opens and closes responses in tasks of their own, which no cancellation of the caller interrupts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pending: set[_PendingAnswer[Any]] = set()
+
+    async def open(self, make: Callable[[Trace | None], Awaitable[T]], close: Callable[[T], Awaitable[object]]) -> T:
+        """Return what `make` returns; if the caller is cancelled meanwhile, it is closed.
+
+        Raises:
+            StreamStateError: The client was closed meanwhile.
+        """
+        pending = _PendingAnswer(make, close)
+        pending.task = self.start(pending.run)
+        self._pending.add(pending)
+        try:
+            await pending.task.done.wait()
+        except BaseException:
+            pending.abandon()
+            if pending.task.done.is_set():
+                self.start(pending.close)
+            raise
+        finally:
+            self._pending.discard(pending)
+        if pending.made:
+            return pending.made.pop()
+        error, pending.error = pending.error, None
+        try:
+            raise error or _errors.StreamStateError("the client was closed while the request was under way")
+        finally:
+            # Its traceback leads here, and would keep both alive until the garbage collector comes.
+            del error, pending
+
+    async def close(self, call: AsyncCall) -> None:
+        """Await `call()` to its end, even if the caller is cancelled; what it raises is ignored."""
+        with anyio.CancelScope(shield=True):
+            # A task of our own is cancelled by nobody else, so that it can close what it has opened.
+            if on_asyncio() and asyncio.current_task() not in self._tasks:
+                await self.start(call).done.wait()
+            else:
+                with suppress(Exception):
+                    await call()
+
+    async def settle(self, *, cancel: bool) -> None:
+        """Wait until the tasks of this event loop have ended.
+
+        Args:
+            cancel: Whether to cancel requests that wait for their answer, because their connections will be closed.
+        """
+        pending = {pending.task for pending in self._pending}
+        for task in pending if cancel else ():
+            task.cancel()
+        await self._wait_for(self._running if cancel else self._running - pending)
+
+
+def set_body(request: Any) -> Any:
+    """Replace the body of an HTTP library's request by one that is no async generator; return the request."""
+    base: type[Any] = type(request.stream)
+    request.stream = _body_class(base)(request.content)  # type: ignore[arg-type]  # a class is hashable
+    return request
+
+
+class _OneItem:
+    """An async iterator of one item, which needs no closing."""
+
+    def __init__(self, item: bytes) -> None:
+        self._items = [item]
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._items:
+            raise StopAsyncIteration
+        return self._items.pop()
+
+
+@cache
+def _body_class(base: type[Any]) -> type[Any]:
+    """Return a class of request bodies that the HTTP library takes for one of its own."""
+
+    class RequestBody(base):  # type: ignore[misc]  # whichever HTTP library's it is
+        def __init__(self, content: bytes) -> None:
+            self._content = content
+
+        def __iter__(self) -> Iterator[bytes]:
+            return iter((self._content,))
+
+        def __aiter__(self) -> AsyncIterator[bytes]:
+            return _OneItem(self._content)
+
+    return RequestBody
