@@ -378,7 +378,7 @@ class TestAnyRelays:
             for i, (at, _) in granted.items():
                 mine = device is not None and set(block.devices) & set(asked[i].devices)
                 if (block.scope != "credential" and mine) or (block.scope != "device" and credential is not None):
-                    assert not block.start < at < block.start + block.seconds
+                    assert not block.start < at < block.start + block.seconds - 1e-6
         slowest = sum(1 / rate.per_second for rate in (credential, device) if rate is not None)
         each = slowest + max(one.late for one in asked) + module._LATE
         ends = [one.start + (one.final_after or 0) for one in asked] + [one.start + one.seconds for one in blocked]

@@ -9,7 +9,7 @@ from tests.strategies import json_values
 
 from genesys_stream import PushReceipt, _errors
 from genesys_stream._core.http.exchange import Reply
-from genesys_stream._core.http.push import ONCE, dry_receipt, push, push_request
+from genesys_stream._core.http.push import ONCE, dry_run_flow, push, push_request
 from genesys_stream._core.http.retry import Attempt, Retry
 
 REQUEST = push_request("https://api.mypurecloud.com/api/v2/notifications/push", b'{"targets":["fcm"]}')
@@ -51,7 +51,10 @@ def test_request():
 
 def test_dry_run():
     """What is only tried out has a receipt that says so, and how large it is."""
-    assert dry_receipt(b"four") == PushReceipt(status="dry_run", attempts=0, extra={"bytes": 4})
+    with pytest.raises(StopIteration) as done:
+        next(dry_run_flow(b"four"))
+
+    assert done.value.value == PushReceipt(status="dry_run", attempts=0, extra={"bytes": 4})
 
 
 @pytest.mark.parametrize(

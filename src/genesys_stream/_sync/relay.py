@@ -14,6 +14,7 @@ from .._core.relaying.relay import SourceText, TurnRequest, end_of
 from .._hooks import tell
 from .._outlets import Outlet, RelaySettings, conclude, grace_is_over, interrupted
 from .._values import Completion, CompletionChunk, RelayReport
+from .._wire import type_name
 from .completions import CompletionStream
 from .session import clock, leave_by
 
@@ -202,7 +203,10 @@ class _Sender:
     def _ask_for_turn(self, wanted: TurnRequest) -> None:
         at = wanted.turn.request(clock(), final=wanted.final)
         if not isinstance(at, (int, float)):
-            raise _errors.InvalidArgument("limiter", "must answer with a time where the relay is not async")
+            if inspect.iscoroutine(at):
+                at.close()
+            problem = f"must answer with a time where the relay is not async, not with {type_name(at)}"
+            raise _errors.InvalidArgument("limiter", problem)
         with self._lock:
             self.state.turn_answered(at, clock())
 
