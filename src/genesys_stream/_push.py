@@ -9,10 +9,9 @@ from ._core.http.push import ONCE, dry_run_flow, push, push_request
 from ._core.http.retry import RequestFlow, Retry
 from ._core.http.settings import Settings
 from ._core.relaying.limits import ANDROID_FOREGROUND, Profile, RateLimits
-from ._core.relaying.payload import MAX_PAYLOAD_BYTES, TITLE, Caption, Envelope, check_push, count_received
+from ._core.relaying.payload import MAX_PAYLOAD_BYTES, TITLE, Caption, Envelope, count_received, encode_push
 from ._values import Batch, PushReceipt
 from ._values._checks import check_kind
-from ._wire import dumps
 
 Receipt_co = TypeVar("Receipt_co", covariant=True)
 ReceiptT = TypeVar("ReceiptT")
@@ -56,6 +55,7 @@ class Pushes(Generic[ReceiptT, SinkT]):
         *,
         stringify: bool = False,
         resend_lost: bool = False,
+        max_payload_bytes: int = MAX_PAYLOAD_BYTES,
         dry_run: bool = False,
     ) -> ReceiptT:
         """Send one push notification.
@@ -68,18 +68,21 @@ class Pushes(Generic[ReceiptT, SinkT]):
             stringify: Whether values of `data` that are not strings are written as JSON.
             resend_lost: Whether to send the same bytes again when an answer was lost, so that the push arrives at least
                 once, instead of at most once.
+            max_payload_bytes: The limit for the encoded payload, in bytes.
             dry_run: Whether to check everything and send nothing.
 
         Returns:
             The receipt.
 
         Raises:
-            InvalidArgument: An argument is invalid; nothing was sent.
+            InvalidArgument: An argument is invalid, or the payload is too large; nothing was sent.
             StatusError: The service said no.
             AmbiguousDelivery: The answer was lost: the push may have been delivered, or not.
             NetworkError: The push was never sent.
         """
-        content = [dumps(check_push(targets, title, body, data, stringify=stringify))]
+        content = [
+            encode_push(targets, title, body, data, stringify=stringify, max_payload_bytes=max_payload_bytes),
+        ]
         del targets, title, body, data  # a report that shows the locals of every frame shows nothing that was said
         if not dry_run:
             # Never held back itself, but counted, so that the relays of the same credential leave room for it.
@@ -130,7 +133,7 @@ class Pushes(Generic[ReceiptT, SinkT]):
         data: Mapping[str, str] | None = None,
         ref: str = "",
         mode: Literal["delta", "tail", "snapshot"] = "delta",
-        alert: Literal["all", "final"] = "all",
+        alert: Literal["all", "final"] = "final",
         max_payload_bytes: int = MAX_PAYLOAD_BYTES,
         profile: Profile | None = ANDROID_FOREGROUND,
         dry_run: bool = False,
@@ -145,8 +148,8 @@ class Pushes(Generic[ReceiptT, SinkT]):
             ref: Where the receiver can fetch the whole text, an id or a URL; the final payload carries it.
             mode: What the payloads hold: "delta", the new text alone; "tail", the end of the text before it as well; or
                 "snapshot", all of the text before it, as far as it fits.
-            alert: Which payloads have a title and a body: "all", or the "final" one alone, so that a phone is sent the
-                others in silence.
+            alert: Which payloads have a title and a body: the "final" one alone, so that the others show no
+                notification; or "all".
             max_payload_bytes: The limit for one encoded payload, in bytes.
             profile: What the devices bear, such as `APNS_ALERT`; None for no limit but the credential's.
             dry_run: Whether to do everything but send.
@@ -175,6 +178,7 @@ class Pushes(Generic[ReceiptT, SinkT]):
             return self.send_payload(held.pop(), retry=ONCE, dry_run=dry_run)
 
         return type(self)._sink(
+            name=f"push to {len(targets)} target{'s' * (len(targets) != 1)}",
             send=send,
             encode=envelope.encode,
             max_bytes=max_payload_bytes,

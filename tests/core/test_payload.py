@@ -8,7 +8,7 @@ from attrs import evolve
 from hypothesis import given, strategies as st
 from tests.strategies import unicode_texts
 
-from genesys_stream._core.relaying.payload import RESERVED, Envelope, check_push
+from genesys_stream._core.relaying.payload import RESERVED, Envelope, encode_push
 from genesys_stream._core.text import last_cut
 from genesys_stream._errors import InvalidArgument
 from genesys_stream._values import Batch
@@ -20,7 +20,7 @@ BATCH = Batch("Go concurrency", stream_id="01JD", seq=1, offset=0, crc=0x1A2B)
 
 def test_a_payload_is_the_tutorials_and_more():
     """Its first two keys keep their meaning, and every value is a string."""
-    payload = Envelope(["token"]).payload(BATCH)
+    payload = Envelope(["token"], alert="all").payload(BATCH)
 
     assert payload == {
         "targets": ["token"],
@@ -56,17 +56,18 @@ def test_the_final_payload_says_how_it_ended():
 
 def test_only_the_end_may_ring():
     """The pieces of a growing answer can go in silence; they have their text all the same."""
-    envelope = Envelope(["a"], title="Your answer", alert="final")
+    envelope = Envelope(["a"], title="Your answer")
     piece, end = envelope.payload(BATCH), envelope.payload(evolve(BATCH, state="complete", total=14))
 
     assert (piece["title"], piece["body"]) == ("", "")
     assert piece["data"]["llm_response"] == "Go concurrency"
     assert (end["title"], end["body"]) == ("Your answer", "Received 14 characters")
+    assert Envelope(["a"], title="Your answer", alert="all").payload(BATCH)["title"] == "Your answer"
 
 
 def test_the_callers_words_and_keys_go_along():
     """A title and a body may be made for each batch, and keys of one's own are merged in."""
-    envelope = Envelope(["a"], title=lambda b: f"No. {b.seq}", body="Answer", data={"conversation": "c-1"})
+    envelope = Envelope(["a"], title=lambda b: f"No. {b.seq}", body="Answer", data={"conversation": "c-1"}, alert="all")
     payload = envelope.payload(BATCH)
 
     assert (payload["title"], payload["body"]) == ("No. 1", "Answer")
@@ -97,6 +98,10 @@ def test_bytes_are_raw_utf8():
         ({"data": {1: "a"}}, "data must have strings for keys"),
         ({"data": {"user": {"name": "N."}}}, r"data\['user'\] must be a string, got dict; make JSON of it"),
         ({"data": {"seq": "1"}}, r"data\['seq'\] is set by this library"),
+        *(
+            ({"data": {key: "1"}}, rf"data\['{key}'\] is reserved by FCM")
+            for key in ("from", "message_type", "google.sent_time", "gcm.notification.title")
+        ),
         ({"ref": None}, "ref must be a string"),
         ({"mode": "cumulative"}, "mode must be 'delta'"),
         ({"alert": True}, "alert must be 'all' or 'final'"),
@@ -113,7 +118,7 @@ def test_what_will_not_do_is_refused_by_name(arguments, complaint):
 def test_a_caption_that_is_no_string_is_refused():
     """Whatever its callable returned."""
     with pytest.raises(InvalidArgument, match="body must be made by its callable as a string, got int"):
-        Envelope(["a"], body=lambda batch: 7).encode(BATCH)  # type: ignore[arg-type, return-value]
+        Envelope(["a"], body=lambda batch: 7, alert="all").encode(BATCH)  # type: ignore[arg-type, return-value]
 
 
 @pytest.mark.parametrize(
@@ -143,21 +148,120 @@ def test_a_push_of_ones_own_is_checked():
     """Nested values are refused with the field's name, or written as JSON when asked."""
     data = {"user": {"name": "Zoë"}, "n": 3, "plain": "as it is", "none": None}
 
-    assert check_push(("a",), "T", "B") == {"targets": ["a"], "title": "T", "body": "B", "data": {}}
-    assert check_push(["a"], "T", "B", data, stringify=True)["data"] == {
+    assert encode_push(("a",), "T", "B") == b'{"targets":["a"],"title":"T","body":"B","data":{}}'
+    assert json.loads(encode_push(["a"], "T", "B", data, stringify=True))["data"] == {
         "user": '{"name":"Zoë"}',
         "n": "3",
         "plain": "as it is",
         "none": "null",
     }
     with pytest.raises(InvalidArgument, match=r"data\['user'\]") as caught:
-        check_push(["a"], "T", "B", data)
+        encode_push(["a"], "T", "B", data)
     with pytest.raises(InvalidArgument, match=r"data\['o'\] cannot be written as JSON"):
-        check_push(["a"], "T", "B", {"o": {1, 2}}, stringify=True)
+        encode_push(["a"], "T", "B", {"o": {1, 2}}, stringify=True)
     with pytest.raises(InvalidArgument, match="title must be a string, got bytes"):
-        check_push(["a"], b"T", "B")
+        encode_push(["a"], b"T", "B")
     assert caught.value.argument == "data['user']"
     assert "Zoë" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("fields", "argument"),
+    [
+        ({"body": "x" * 3600}, "body"),
+        ({"data": {"n": "1"}, "title": "x" * 3600}, "title"),
+        ({"data": {"x": "é" * 1800}}, "data"),
+        ({"targets": ["f" * 163] * 25}, "targets"),
+    ],
+)
+def test_a_push_of_ones_own_that_is_too_large_is_refused(fields, argument):
+    """The error names what takes the most room, and the sizes, but shows none of it; the limit may be raised."""
+    push = {"targets": ["a"], "title": "T", "body": "B", **fields}
+    with pytest.raises(
+        InvalidArgument, match=r"is too large: it takes \d+ of \d+ bytes, and max_payload_bytes is 3584"
+    ) as caught:
+        encode_push(**push)
+
+    assert caught.value.argument == argument
+    assert "xxx" not in str(caught.value)
+    assert len(encode_push(**push, max_payload_bytes=5000)) > 3584
+
+
+@pytest.mark.parametrize("key", ["from", "message_type", "google.x", "gcm.x"])
+def test_the_keys_of_fcm_are_refused(key):
+    """A push of one's own may not have them either; what only looks like them is allowed."""
+    with pytest.raises(InvalidArgument, match="is reserved by FCM"):
+        encode_push(["a"], "T", "B", {key: "1"})
+
+    assert encode_push(["a"], "T", "B", {"from_whom": "1", "googled": "1", "gcm": "1"})
+
+
+awkward = unicode_texts | st.text(st.characters())
+
+
+@given(
+    st.builds(
+        Batch,
+        awkward,
+        stream_id=awkward,
+        epoch=st.integers(1, 99),
+        seq=st.integers(0, 10**5),
+        offset=st.integers(0, 10**6),
+        before=awkward,
+        state=st.sampled_from(["streaming", "complete"]),
+        crc=st.integers(0, 2**32 - 1),
+        total=st.none() | st.integers(0, 9),
+        finish_reason=st.none() | awkward,
+    ),
+    st.dictionaries(awkward.map(lambda key: "own " + key), awkward, max_size=2),
+    awkward,
+    awkward,
+    st.sampled_from(["all", "final"]),
+)
+def test_the_bytes_are_those_of_a_json_encoder(batch, data, title, ref, alert):
+    """Compact, nothing escaped that need not be, halves of surrogate pairs joined or replaced."""
+    envelope = Envelope(["a", "b"], title=title, data=data, ref=ref, alert=alert, max_payload_bytes=10**6)
+    loud = batch.final or alert == "all"
+    end = {"total": str(batch.total or 0), "reason": batch.finish_reason or "", **({"ref": ref} if ref else {})}
+
+    assert envelope.encode(batch) == dumps(
+        {
+            "targets": ["a", "b"],
+            "title": title if loud else "",
+            "body": f"Received {len(batch.text)} characters" if loud else "",
+            "data": {
+                "llm_response": batch.text,
+                "chunk_id": f"chunk_{batch.seq:03d}",
+                **data,
+                "v": "1",
+                "stream_id": batch.stream_id,
+                "epoch": str(batch.epoch),
+                "seq": str(batch.seq),
+                "offset": str(batch.offset),
+                "mode": "delta",
+                "state": batch.state,
+                "crc": f"{batch.crc:08x}",
+                **(end if batch.final else {}),
+            },
+        }
+    )
+
+
+class Text(str):  # noqa: SLOT000 - as those of others are
+    """A string of another class, as some libraries have them."""
+
+
+def test_subclasses_are_taken():
+    """What is a string is a string."""
+    assert Envelope(["a"]).encode(evolve(BATCH, text=Text("x"))) == Envelope(["a"]).encode(evolve(BATCH, text="x"))
+
+
+def test_a_caption_sees_what_is_repeated():
+    """A title that is made for a batch is made of the text that the payload holds."""
+    envelope = Envelope(["a"], mode="tail", alert="all", body=lambda b: f"{b.text}|{b.offset}|{b.before}")
+    batch = Batch("new", offset=5, before="olds ", stream_id="s", seq=2)
+
+    assert envelope.payload(batch)["body"] == "olds new|0|"
 
 
 captions = st.sampled_from(
@@ -169,9 +273,9 @@ captions = st.sampled_from(
 def test_what_fits_fits(text, title, body, room, final):
     """Every payload is within its limit, envelope and escapes included, and no cluster is cut that need not be."""
     batch = evolve(BATCH, text=text, state="complete" if final else "streaming", total=len(text.encode()))
-    empty = len(Envelope(["a"], title=title, body=body).encode(evolve(batch, text="")))
+    empty = len(Envelope(["a"], title=title, body=body, alert="all").encode(evolve(batch, text="")))
     try:
-        envelope = Envelope(["a"], title=title, body=body, max_payload_bytes=empty + room)
+        envelope = Envelope(["a"], title=title, body=body, alert="all", max_payload_bytes=empty + room)
     except InvalidArgument:
         assert room < 30  # which the last payload needs, whatever this one does
         return
@@ -191,7 +295,7 @@ def test_what_fits_fits(text, title, body, room, final):
 
 def test_as_much_as_possible_goes_along():
     """One more character would be too many, and a text beyond all bounds is measured no further than it must be."""
-    envelope = Envelope(["a"], body="b", max_payload_bytes=400)
+    envelope = Envelope(["a"], body="b", alert="all", max_payload_bytes=400)
     batch = evolve(BATCH, text="\n" * 10_000_000)
     n = envelope.fit(batch)
 
@@ -200,7 +304,9 @@ def test_as_much_as_possible_goes_along():
 
 def test_a_cut_is_no_cut_if_it_does_not_fit():
     """Better half a cluster than a payload that is refused, should a caption grow as the text shrinks."""
-    envelope = Envelope(["a"], title="", body=lambda b: "x" * (99 * (len(b.text) < 8)), max_payload_bytes=240)
+    envelope = Envelope(
+        ["a"], title="", alert="all", body=lambda b: "x" * (99 * (len(b.text) < 8)), max_payload_bytes=240
+    )
     text = "1234567" + "e\u0301" * 40
 
     assert len(envelope.encode(evolve(BATCH, text=text[: envelope.fit(evolve(BATCH, text=text))]))) <= 240
@@ -208,7 +314,7 @@ def test_a_cut_is_no_cut_if_it_does_not_fit():
 
 def test_no_room_is_said_before_anything_is_sent():
     """The error says how large the payload is, also where a caption takes the room, which only a batch shows."""
-    envelope = Envelope(["a"], body=lambda batch: "x" * 300, max_payload_bytes=400)
+    envelope = Envelope(["a"], body=lambda batch: "x" * 300, alert="all", max_payload_bytes=400)
     for text in ("Go", ""):
         with pytest.raises(InvalidArgument, match=r"max_payload_bytes leaves no room for text: .* has [0-9]+ bytes"):
             envelope.fit(evolve(BATCH, text=text))

@@ -296,7 +296,7 @@ class TestLimiters:
     def test_it_is_refused_where_nobody_can_await_it(self):
         """With an error that says so, and all text listed."""
         sink = Sink(send=lambda content, batch: None, encode=lambda batch: b"", limiter=Elsewhere())
-        with pytest.raises(InvalidArgument, match=r"^limiter must not be async") as caught:
+        with pytest.raises(InvalidArgument, match=r"^limiter must answer with a time") as caught:
             relay(["a", "b"], sink)
 
         assert caught.value.report.undelivered_text == "ab"

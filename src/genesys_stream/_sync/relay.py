@@ -14,6 +14,7 @@ from .._core.relaying.relay import SourceText, TurnRequest, end_of
 from .._hooks import emit
 from .._outlets import Outlet, RelaySettings, conclude, grace_is_over, interrupted
 from .._values import Completion, CompletionChunk, RelayReport
+from .._wire import type_name
 from .completions import CompletionStream
 from .session import clock, leave_by
 
@@ -200,7 +201,12 @@ class _Sender:
         self._lock.wait(min(max(0.0, min(ends, default=float("inf")) - now), longest))
 
     def _ask_for_turn(self, wanted: TurnRequest) -> None:
-        at: Any = _not_awaitable("limiter", wanted.turn.request(clock(), final=wanted.final))
+        at = wanted.turn.request(clock(), final=wanted.final)
+        if not isinstance(at, (int, float)):
+            if inspect.iscoroutine(at):
+                at.close()
+            problem = f"must answer with a time where the relay is not async, not with {type_name(at)}"
+            raise _errors.InvalidArgument("limiter", problem)
         with self._lock:
             self.state.turn_answered(at, clock())
 
@@ -208,7 +214,7 @@ class _Sender:
         state, lock = self.state, self._lock
         try:
             self._taken = None
-            receipt = _not_awaitable("sink", self._send_once(push.content, push.batch))
+            receipt = _not_awaitable(self._send_once(push.content, push.batch))
         except Exception as error:  # noqa: BLE001 - whatever a sink raises is accounted for
             with lock:
                 event: object = None if state.finished else state.failed(push, error, clock())
@@ -248,12 +254,12 @@ def _close(source: object) -> None:
             close()
 
 
-def _not_awaitable(argument: str, answer: object) -> object:
-    """Return an answer; refuse one that is still to be awaited, which nobody can do here."""
-    if inspect.isawaitable(answer):
-        if inspect.iscoroutine(answer):
-            answer.close()
+def _not_awaitable(receipt: object) -> object:
+    """Return the answer of a sink; refuse one that is still to be awaited, which nobody can do here."""
+    if inspect.isawaitable(receipt):
+        if inspect.iscoroutine(receipt):
+            receipt.close()
         raise _errors.InvalidArgument(
-            argument, "must not be async where the source is not; hand both over async, or neither"
+            "sink", "must not be async where the source is not; hand both over async, or neither"
         )
-    return answer
+    return receipt

@@ -3,16 +3,19 @@
 A token bucket of `burst` tokens that fills with `per_second` lets at most `burst + seconds * per_second` pushes through
 in any span of time, wherever the span begins; it is kept as the one number of the generic cell rate algorithm (ITU-T
 I.371): the time at which the bucket would be full again.
-Tokens are booked ahead: whoever finds a bucket empty is given the time of its turn, so that relays that share a bucket
-take turns. A turn changes in two cases only: a push that has become the last of its stream may use the token that is
-kept for it, and after a 429 the turns that were given before are worth nothing.
+
+A push takes one token of each of its devices and one of the credential, all at the moment when it goes out and none
+before, so that the rates hold however late a turn is used, and a turn that is cancelled has taken nothing.
+A turn that has to wait has a place in the queue of each of its buckets, and a time. Whoever comes later leaves the
+tokens of that time alone, and may use those before it: so nobody waits for another one's device, and nobody is
+overtaken for ever.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Iterable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from attrs import frozen
 
@@ -125,7 +128,7 @@ class Limiter(Protocol):
 
 
 class TokenBucket:
-    """One rate's account.
+    """The tokens of one rate, and the turns that wait for them.
 
     Args:
         rate: The rate.
@@ -135,60 +138,84 @@ class TokenBucket:
         self.rate = rate
         self._interval = 1.0 / rate.per_second
         self._full_at = float("-inf")
-        self.shut_until = float("-inf")
+        self._waiting: dict[Turn, _Place] = {}
 
-    def earliest(self, now: float, *, reserve: int = 0) -> float:
-        """When a push may go out, in the clock's seconds, `now` at the earliest.
+    def earliest(self, at: float, *, final: bool = True, ahead: Iterable[float] = ()) -> float:
+        """Return when a push may go out that is to go out at a time, or as soon as possible after it.
 
         Args:
-            now: The clock's time.
-            reserve: How many tokens must be left in the bucket, for pushes that are worth more.
+            at: The clock's time in seconds.
+            final: Whether it may use the token that is kept in reserve.
+            ahead: When pushes that come first will go out, in ascending order.
         """
-        return max(now, self._conforming(self._full_at, reserve))
+        full_at = self._full_at
+        at = max(at, self._conforming(full_at, final=final))
+        for other in ahead:
+            if at + self._interval <= other:
+                break  # this push can go out before the other one, without delaying it
+            full_at = max(full_at, other) + self._interval
+            at = max(at, self._conforming(full_at, final=final))
+        return at
 
-    def _conforming(self, full_at: float, reserve: int) -> float:
+    def _conforming(self, full_at: float, *, final: bool) -> float:
+        reserve = 0 if final else 1
         return full_at - max(0, self.rate.burst - 1 - reserve) * self._interval
 
-    def book(self, at: float) -> float:
-        """Spend a token at a time that `earliest` named.
+    def spend(self, now: float) -> None:
+        """Spend a token, whether there is one or not."""
+        self._full_at = max(self._full_at, now) + self._interval
 
-        Returns:
-            What the bucket was before, for `earliest_of` and `refund`.
-        """
-        before = self._full_at
-        self._full_at = max(before, at) + self._interval
-        return before
-
-    def earliest_of(self, before: float) -> float:
-        """When a push that is booked may go out if it uses the reserve, in the clock's seconds.
-
-        Args:
-            before: What `book` returned.
-        """
-        return max(self.shut_until, self._conforming(before, 0))
-
-    def is_full(self, now: float) -> bool:
-        """Whether nothing is left of what was spent."""
-        return self._full_at <= now
-
-    def refund(self, at: float, before: float) -> None:
-        """Give back a token that was booked and not needed, unless others count on its having been spent.
-
-        Args:
-            at: For when it was booked.
-            before: What `book` returned.
-        """
-        if self._full_at == max(before, at) + self._interval:
-            self._full_at = before
-
-    def note_use(self, at: float) -> None:
-        """Note that a token was used at a time later than that for which it was booked."""
-        self._full_at = max(self._full_at, at + self._interval)
-
-    def empty_until(self, until: float) -> None:
-        """Let nothing through before `until`, and no burst then: the service says that its own account is empty."""
+    def block(self, until: float) -> None:
+        """Let nothing out before a time, and no burst then: the service says that its own account is empty."""
         self._full_at = max(self._full_at, until + (self.rate.burst - 1) * self._interval)
-        self.shut_until = max(self.shut_until, until)
+
+    def is_idle(self, now: float) -> bool:
+        """Return whether it is full and nobody waits for it, as a new one."""
+        return self._full_at <= now and not self._waiting
+
+    def wait(self, turn: Turn, place: _Place) -> None:
+        """Note when a turn will be requested again."""
+        self._waiting[turn] = place
+
+    def leave(self, turn: Turn) -> None:
+        """Forget a turn, if it waits."""
+        self._waiting.pop(turn, None)
+
+    def ahead_of(self, order: int, now: float, *, final: bool) -> list[float]:
+        """Return when the pushes will go out that come before one, in ascending order.
+
+        Args:
+            order: The order of the push.
+            now: The clock's time in seconds.
+            final: Whether the push may use the reserve; then it comes before all that may not.
+        """
+        waiting = self._waiting
+        if not waiting:
+            return []
+        for turn in [turn for turn, place in waiting.items() if place.at + _LATE < now]:
+            del waiting[turn]
+        only_final = final and self.rate.burst > 1
+        return sorted(
+            [place.at for place in waiting.values() if place.order < order and (place.final or not only_final)]
+        )
+
+
+class _Place(NamedTuple):
+    """The place of a turn that waits.
+
+    Attributes:
+        order: Which one it is of all that were requested.
+        at: When it will be requested again.
+        final: Whether it is that of a final push.
+    """
+
+    order: int
+    at: float
+    final: bool
+
+
+_LATE = 1.0
+"""For how many seconds after its time others leave a turn its tokens; it may be that nobody requests it any more."""
 
 
 class RateLimits:
@@ -197,13 +224,22 @@ class RateLimits:
     Args:
         credential: The rate of the credential; None when it has no limit.
         lock: Held while buckets are looked at or changed, where several threads use them.
+
+    Raises:
+        InvalidArgument: The credential's is no rate.
     """
 
     def __init__(self, credential: Rate | None = None, lock: AbstractContextManager[object] | None = None) -> None:
-        self.credential = None if credential is None else TokenBucket(credential)
-        self.lock = nullcontext() if lock is None else lock
+        check_kind("credential", credential, Rate, optional=True)
+        self._credential = None if credential is None else TokenBucket(credential)
+        self._lock = nullcontext() if lock is None else lock
         self._devices: dict[tuple[str, Rate], TokenBucket] = {}
         self._sweep_at = _SWEEP
+        self._requested = 0
+
+    def __repr__(self) -> str:
+        rate = None if self._credential is None else self._credential.rate
+        return f"<RateLimits credential={rate} devices={len(self._devices)}>"
 
     def limiter(self, targets: Iterable[str] = (), device: Rate | None = None) -> Limiter:
         """Make the limiter of one sink.
@@ -211,24 +247,85 @@ class RateLimits:
         Args:
             targets: The device tokens.
             device: The rate of each of these devices; None when it has no limit.
+
+        Raises:
+            InvalidArgument: The targets are a single string, or the device's is no rate.
         """
-        return _SinkLimiter(self, tuple(targets), device)
+        if isinstance(targets, (str, bytes)):
+            raise InvalidArgument("targets", "must be a list of device tokens; write [token] for a single one")
+        check_kind("device", device, Rate, optional=True)
+        return _SinkLimiter(self, tuple(dict.fromkeys(targets)), device)
 
     def count(self, now: float) -> None:
         """Spend a token of the credential for a request that waits for no turn, so that others leave room for it."""
-        with self.lock:
-            if self.credential is not None:
-                self.credential.book(self.credential.earliest(now))
+        with self._lock:
+            if self._credential is not None:
+                self._credential.spend(now)
 
-    def devices(self, targets: Iterable[str], device: Rate | None, now: float) -> list[TokenBucket]:
-        """Return the buckets of some devices; to be called with the lock held."""
-        if device is None:
-            return []
+    def request(self, turn: _Turn, now: float, *, final: bool) -> float:
+        """Return when a push may go out; `now` if it goes out now, for which the tokens are spent."""
+        with self._lock:
+            self._sweep(now)
+            if turn.place is None:
+                self._requested += 1
+            order = self._requested if turn.place is None else turn.place.order
+            buckets = self._buckets(turn.limiter)
+            ahead = [bucket.ahead_of(order, now, final=final) for bucket in buckets]
+            at = now
+            while True:
+                times = zip(buckets, ahead, strict=True)
+                later = max((bucket.earliest(at, final=final, ahead=others) for bucket, others in times), default=at)
+                if later <= at:
+                    break
+                at = later
+            if at <= now:
+                self._leave(turn)
+                for bucket in buckets:
+                    bucket.spend(now)
+            else:
+                turn.place = _Place(order, at, final)
+                for bucket in buckets:
+                    bucket.wait(turn, turn.place)
+            return at
+
+    def cancel(self, turn: _Turn) -> None:
+        """Forget a turn."""
+        with self._lock:
+            self._leave(turn)
+
+    def block(self, limiter: _SinkLimiter, until: float, scope: str) -> None:
+        """Let nothing out before a time; see `Limiter.block`."""
+        with self._lock:
+            for bucket in self._buckets(limiter):
+                is_credential = bucket is self._credential
+                if scope not in {"device", "credential"} or (scope == "credential") is is_credential:
+                    bucket.block(until)
+
+    def _leave(self, turn: _Turn) -> None:
+        if turn.place is not None:
+            turn.place = None
+            for bucket in self._buckets(turn.limiter):
+                bucket.leave(turn)
+
+    def _buckets(self, limiter: _SinkLimiter) -> list[TokenBucket]:
+        """Return all that a push takes a token of."""
+        buckets: list[TokenBucket] = []
+        device = limiter.device
+        if device is not None:
+            for target in limiter.targets:
+                bucket = self._devices.get((target, device))
+                if bucket is None:
+                    bucket = self._devices[target, device] = TokenBucket(device)
+                buckets.append(bucket)
+        if self._credential is not None:
+            buckets.append(self._credential)
+        return buckets
+
+    def _sweep(self, now: float) -> None:
+        """Forget the devices whose bucket is as new, once there are many."""
         if len(self._devices) >= self._sweep_at:
-            # Forget those that are full: a new one is full as well.
-            self._devices = {key: bucket for key, bucket in self._devices.items() if not bucket.is_full(now)}
+            self._devices = {key: bucket for key, bucket in self._devices.items() if not bucket.is_idle(now)}
             self._sweep_at = max(_SWEEP, 2 * len(self._devices))
-        return [self._devices.setdefault((target, device), TokenBucket(device)) for target in targets]
 
 
 _SWEEP = 1024
@@ -236,82 +333,30 @@ _SWEEP = 1024
 
 class _SinkLimiter:
     def __init__(self, limits: RateLimits, targets: tuple[str, ...], device: Rate | None) -> None:
-        self._limits = limits
-        self._targets = targets
-        self._device = device
+        self.limits = limits
+        self.targets = targets
+        self.device = device
+
+    def __repr__(self) -> str:
+        return f"<Limiter device={self.device} targets={len(self.targets)}>"
 
     def turn(self) -> Turn:
-        return _Turn(self._limits, self._targets, self._device)
+        return _Turn(self)
 
     def block(self, until: float, scope: str) -> None:
-        limits = self._limits
-        with limits.lock:
-            if scope != "credential":
-                for bucket in limits.devices(self._targets, self._device, until):
-                    bucket.empty_until(until)
-            if scope != "device" and limits.credential is not None:
-                limits.credential.empty_until(until)
+        self.limits.block(self, until, scope)
 
 
 class _Turn:
-    """A turn at the devices first, and at the credential once that has come: nobody waits for another one's device."""
+    def __init__(self, limiter: _SinkLimiter) -> None:
+        self.limiter = limiter
+        self.place: _Place | None = None
 
-    def __init__(self, limits: RateLimits, targets: tuple[str, ...], device: Rate | None) -> None:
-        self._limits = limits
-        self._targets = targets
-        self._device = device
-        self._of_devices: _Reservation | None = None
-        self._of_credential: _Reservation | None = None
+    def __repr__(self) -> str:
+        return "<Turn>" if self.place is None else f"<Turn at={self.place.at} final={self.place.final}>"
 
     def request(self, now: float, *, final: bool) -> float:
-        limits = self._limits
-        with limits.lock:
-            if self._of_devices is None:
-                self._of_devices = _Reservation(limits.devices(self._targets, self._device, now))
-            at = self._of_devices.time(now, final=final)
-            if at > now:
-                return at
-            if self._of_credential is None:
-                self._of_credential = _Reservation([] if limits.credential is None else [limits.credential])
-            at = self._of_credential.time(now, final=final)
-            if at <= now:
-                self._of_devices.use(now)
-            return at
+        return self.limiter.limits.request(self, now, final=final)
 
     def cancel(self) -> None:
-        with self._limits.lock:
-            for reservation in (self._of_devices, self._of_credential):
-                if reservation is not None:
-                    reservation.cancel()
-
-
-class _Reservation:
-    """A token of each of some buckets, at one time."""
-
-    def __init__(self, buckets: list[TokenBucket]) -> None:
-        self._buckets = buckets
-        self._before: list[float] | None = None
-        self._at = float("-inf")
-
-    def time(self, now: float, *, final: bool) -> float:
-        """Return when the tokens may be used, as things are now."""
-        if self._before is None or any(bucket.shut_until > self._at for bucket in self._buckets):
-            # For the first time, or anew, because others met a 429 since.
-            reserve = 0 if final else 1
-            self._at = max((bucket.earliest(now, reserve=reserve) for bucket in self._buckets), default=now)
-            self._before = [bucket.book(self._at) for bucket in self._buckets]
-        elif final:
-            soonest = map(TokenBucket.earliest_of, self._buckets, self._before)
-            self._at = min(self._at, max([now, *soonest]))
-        return self._at
-
-    def use(self, now: float) -> None:
-        """Note that the tokens are used now, which may be later than they could have been."""
-        for bucket in self._buckets:
-            bucket.note_use(now)
-
-    def cancel(self) -> None:
-        """Give the tokens back."""
-        for bucket, before in zip(self._buckets, self._before or (), strict=False):
-            bucket.refund(self._at, before)
-        self._before = None
+        self.limiter.limits.cancel(self)

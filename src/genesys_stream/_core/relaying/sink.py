@@ -32,16 +32,23 @@ def _optional_seconds(_: object, attribute: Any, value: Any) -> None:
         check_seconds(attribute.name, value)
 
 
+def _optional_limiter(_: object, attribute: Any, value: Any) -> None:
+    if value is not None and not (callable(getattr(value, "turn", None)) and callable(getattr(value, "block", None))):
+        problem = f"must have the methods of Limiter, turn and block; got {type_name(value)}"
+        raise InvalidArgument(attribute.name, problem)
+
+
 @frozen(kw_only=True)
 class Channel:
     """What a channel bears, and how a batch becomes a payload of it."""
 
-    encode: Callable[[Batch], bytes] = field(validator=_callable)
+    name: str = field(default="", validator=lambda _, __, value: check_kind("name", value, str))
+    encode: Callable[[Batch], bytes] = field(validator=_callable, repr=False)
     max_bytes: int | None = field(default=None, validator=_optional_whole)
     repeat: int = field(default=0, validator=lambda _, __, value: check_whole("repeat", value, least=0))
     window: float | None = field(default=None, validator=_optional_seconds)
     final_only: bool = field(default=False, validator=lambda _, __, value: check_kind("final_only", value, bool))
-    limiter: Limiter | None = None
+    limiter: Limiter | None = field(default=None, validator=_optional_limiter, repr=False)
 
     def default_coalescer(self) -> Coalescer:
         """Return the coalescer that `relay` uses for this sink where it is given none."""
@@ -69,13 +76,14 @@ class Sink(Channel):
         window: How long text is gathered where the relay is given no coalescer, in seconds, after a first text that
             goes out at once; None for the defaults of `TimeSize`.
         final_only: Whether only the final payload is worth sending, where the relay is given no coalescer.
-        limiter: What each payload waits for.
+        limiter: What each payload waits for, such as `RateLimits(...).limiter(...)`.
+        name: What the sink is called in its repr, which shows no function, so that it is safe in a log.
 
     Raises:
         InvalidArgument: An argument is of the wrong kind.
     """
 
-    send: Callable[[bytes, Batch], object] = field(validator=_callable)
+    send: Callable[[bytes, Batch], object] = field(validator=_callable, repr=False)
 
 
 @frozen(kw_only=True)
@@ -90,9 +98,10 @@ class AsyncSink(Channel):
         window: As that of `Sink`.
         final_only: As that of `Sink`.
         limiter: As that of `Sink`.
+        name: As that of `Sink`.
 
     Raises:
         InvalidArgument: An argument is of the wrong kind.
     """
 
-    send: Callable[[bytes, Batch], Awaitable[object]] = field(validator=_callable)
+    send: Callable[[bytes, Batch], Awaitable[object]] = field(validator=_callable, repr=False)
