@@ -126,13 +126,13 @@ def check_our_command(words: list[str]) -> None:
 
 
 class TestReference:
-    def test_every_name_at_the_door_is_documented(self):
+    def test_every_public_name_is_documented(self):
         """In docs/reference, by its public name."""
         documented = documented_names("genesys_stream")
 
         assert set(genesys_stream.__all__) - documented == set()
 
-    def test_every_name_at_the_door_is_in_the_typed_program(self):
+    def test_every_public_name_is_in_the_typed_program(self):
         """In tests/typing/api.py; of the exceptions, those that have fields of their own."""
         program = read("tests/typing/api.py")
         plain = {name for name in genesys_stream.__all__ if is_plain_exception(getattr(genesys_stream, name))}
@@ -252,6 +252,7 @@ STATUSES: dict[str, int] = {
     "Conflict": 409,
     "PayloadTooLarge": 413,
     "UnsupportedMediaType": 415,
+    "InvalidToken": 410,
     "RateLimited": 429,
     "ServerError": 500,
     "BadGateway": 502,
@@ -280,22 +281,45 @@ class TestLinks:
 
     @pytest.mark.parametrize("page", PAGES, ids=name_of)
     def test_pages_name_no_private_module(self, page):
-        """What a page tells users to import is public; the design page is about the rooms."""
+        """What a page tells users to import is public; the design page is about the private ones."""
         if page.name in {"design.md", "CONTRIBUTING.md"}:
             return
         for block in blocks(page.read_text(encoding="utf-8"), "python"):
             assert "genesys_stream._" not in block
 
 
-class TestRooms:
-    def test_every_room_of_the_core_is_in_the_plan(self):
-        """The design page names each file of the core, and no other."""
+class TestPlan:
+    def test_every_file_of_the_core_is_in_the_plan(self):
+        """The design page names each file of the core, in its folder, and no other."""
         core = ROOT / "src" / "genesys_stream" / "_core"
         plan = read("docs/design.md").partition("\n_core/")[2].partition("\n_values/")[0]
 
-        files = {path.name for folder in ("http", "reading", "relaying") for path in (core / folder).glob("*.py")}
+        files = {path.relative_to(core).as_posix() for path in core.rglob("*.py")}
 
-        assert files - {"__init__.py"} == set(re.findall(r"\w+\.py", plan))
+        assert {path for path in files if not path.endswith("__init__.py")} == planned(plan)
+
+    def test_every_module_is_in_the_plan(self):
+        """So does it with the modules and packages beside the core."""
+        package = ROOT / "src" / "genesys_stream"
+        plan = read("docs/design.md").partition("## The packages")[2]
+
+        named = {path.name for path in package.glob("*.py")} - {"__main__.py", "_version.py"}
+        named |= {f"{path.parent.name}/" for path in package.glob("*/__init__.py")}
+
+        assert named == set(re.findall(r"^(\w+\.py|\w+/)  ", plan, re.MULTILINE)) | {"_aio/"}
+
+
+def planned(plan: str) -> set[str]:
+    """The paths that an indented list of folders and files spells out."""
+    found: set[str] = set()
+    folders: list[str] = []
+    for indent, name in re.findall(r"^( *)(\w+(?:\.py|/)) ", plan, re.MULTILINE):
+        del folders[len(indent) // 2 - 1 :]
+        if name.endswith("/"):
+            folders.append(name)
+        else:
+            found.add("".join([*folders, name]))
+    return found
 
 
 class TestPayloads:
