@@ -53,7 +53,6 @@ nitpick_ignore_regex = [
 MADE_FOR_YOU = {
     *("Completions", "AsyncCompletions", "CompletionStream", "AsyncCompletionStream"),
     *("PushClient", "AsyncPushClient", "PushSink", "AsyncPushSink"),
-    *("Script", "CompletionScript", "PushScript", "TokenScript", "FakeServer", "FakeTransport"),
 }
 
 

@@ -8,48 +8,35 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
 
-from genesys_stream import Batch, Client, TextBuffer, relay
+from attrs import frozen
+
+from genesys_stream import Client, WaitingText, relay
 
 QUESTION = " ".join(sys.argv[1:]) or "Explain how Go handles HTTP streaming."
 
 
+@frozen
 class Slower:
-    """Send after `first` seconds, and wait `factor` times as long before each further batch, up to `longest`.
+    """Send after `first` seconds, and wait longer the more text the phone shows already, up to `longest`.
 
-    There is no base class: `due`, `feed`, `tick` and `close` are all that it takes to be a coalescer.
+    There is no base class: `cut` and `due` are all that it takes to be a coalescer.
     """
 
-    def __init__(self, first: float = 0.1, factor: float = 1.5, longest: float = 3.0) -> None:
-        self._first = self._wait = first
-        self._factor = factor
-        self._longest = longest
-        self._buffer = TextBuffer()
+    first: float = 0.1
+    longest: float = 3.0
 
-    @property
-    def due(self) -> float | None:
-        """When `tick` should be called: when the first buffered text has waited for long enough."""
-        first_at = self._buffer.first_at
-        return None if first_at is None else first_at + self._wait
+    def window(self, waiting: WaitingText) -> float:
+        """Seconds that text may wait: a second more for each thousand characters before it."""
+        return min(self.first + waiting.start / 1000, self.longest)
 
-    def feed(self, text: str, now: float) -> Sequence[Batch]:
-        """Take what the model said."""
-        self._buffer.add(text, now)
-        return self.tick(now)
+    def cut(self, waiting: WaitingText, now: float) -> int:
+        """Cut all that waits once the first of it has waited for the window."""
+        return waiting.waited(now, self.window(waiting))
 
-    def tick(self, now: float) -> Sequence[Batch]:
-        """Send what is buffered once it is due."""
-        if self.due is None or now < self.due:
-            return ()
-        batch = self._buffer.take(self._buffer.ripe(now, self._wait), "time")
-        self._wait = min(self._wait * self._factor, self._longest)
-        return [batch]
-
-    def close(self, now: float) -> Sequence[Batch]:
-        """Send what is left, and be as new."""
-        self._wait = self._first
-        return self._buffer.drain(now)
+    def due(self, waiting: WaitingText) -> float:
+        """Ask again when that has come."""
+        return waiting.first_at + self.window(waiting)
 
 
 def main() -> int:

@@ -13,7 +13,7 @@ _MODULES = {
     for module, names in re.findall(r"^from (\S+) import (\([^)]*\)|.*)", _STUB, re.MULTILINE)
     for name in re.findall(r" as (\w+)", names)
 }
-__all__ = sorted(_MODULES)  # noqa: PLE0605 - a list; the names stand in the stub alone
+__all__ = sorted(_MODULES)  # noqa: PLE0605  # pyright: ignore[reportUnsupportedDunderAll]  # a list, read from the stub
 
 
 def __getattr__(name: str) -> object:

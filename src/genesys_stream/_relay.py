@@ -6,7 +6,7 @@ import inspect
 import os
 import time
 from collections.abc import AsyncIterable, Callable, Coroutine, Iterable, Sequence
-from typing import Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from typing_extensions import TypedDict, Unpack
 
@@ -18,9 +18,13 @@ from ._core.relaying.coalescers.protocol import Coalescer
 from ._core.relaying.relay import GIVE_UP_AFTER, MAX_BACKLOG_BYTES, RelayState
 from ._core.relaying.sink import AsyncSink, Sink
 from ._outlets import Outlet, RelaySettings
+from ._sync.relay import Relay
 from ._values import Batch, CompletionChunk, RelayReport
 from ._values._checks import check_hook, check_kind, check_seconds, check_whole
 from ._wire import type_name
+
+if TYPE_CHECKING:
+    from ._aio.relay import AsyncRelay
 
 DEFAULT_RETRY = Retry(attempts=8)
 
@@ -93,12 +97,14 @@ def relay(source: Any, sink: Any, **options: Unpack[RelayOptions]) -> Any:
             delivered. What the sink raises is raised only with `strict`: see `RelayReport.undelivered`.
         InvalidArgument: An argument is invalid.
     """
-    running = _start(source, {"sink": sink}, options)
-    return _first(running) if inspect.iscoroutine(running) else running[0]
+    prepared = _prepare(source, {"sink": sink}, options)
+    if isinstance(prepared, Relay):
+        return prepared.run()[0]
+    return _only_report(prepared)
 
 
-async def _first(running: Coroutine[Any, Any, tuple[RelayReport, ...]]) -> RelayReport:
-    return (await running)[0]
+async def _only_report(prepared: AsyncRelay) -> RelayReport:
+    return (await prepared.run())[0]
 
 
 @overload
@@ -134,10 +140,10 @@ def relay_each(source: Any, sinks: Sequence[Any], **options: Unpack[RelayOptions
         raise _errors.InvalidArgument("sinks", f"must be a list of sinks, not {type_name(sinks)}")
     if not sinks:
         raise _errors.InvalidArgument("sinks", "must be at least one")
-    return _start(source, {f"sinks[{i}]": sink for i, sink in enumerate(sinks)}, options)
+    return _prepare(source, {f"sinks[{i}]": sink for i, sink in enumerate(sinks)}, options).run()
 
 
-def _start(source: Any, sinks: dict[str, Any], options: RelayOptions) -> Any:
+def _prepare(source: Any, sinks: dict[str, Any], options: RelayOptions) -> Relay | AsyncRelay:
     is_async = hasattr(source, "__aiter__")
     if not is_async and (isinstance(source, (str, bytes, type)) or not hasattr(source, "__iter__")):
         raise _errors.InvalidArgument(
@@ -155,10 +161,8 @@ def _start(source: Any, sinks: dict[str, Any], options: RelayOptions) -> Any:
     if is_async:
         from ._aio.relay import AsyncRelay
 
-        return AsyncRelay(source, outlets, settings).run()
-    from ._sync.relay import Relay
-
-    return Relay(source, outlets, settings).run()
+        return AsyncRelay(source, outlets, settings)
+    return Relay(source, outlets, settings)
 
 
 def _check_sink(argument: str, sink: object, *, is_async: bool) -> None:

@@ -166,10 +166,11 @@ def _pydantic_reader(cls: Any) -> Callable[[Any, Any], Any]:
             # As JSON: a strict model takes a date from a string in JSON, but not from one in Python.
             return cls.model_validate_json(json.dumps(value))
         except ValueError as error:
-            if not hasattr(error, "errors"):
+            errors: Any = getattr(error, "errors", None)
+            if errors is None:
                 raise
             # Not the error's own text, which quotes what the model said.
-            problems = [(_path(problem["loc"]), problem["msg"]) for problem in error.errors(include_input=False)]
+            problems = [(_path(problem["loc"]), problem["msg"]) for problem in errors(include_input=False)]
             raise StructureError([f"{path or 'the value'}: {message}" for path, message in problems]) from None
 
     return read

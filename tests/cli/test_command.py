@@ -94,7 +94,7 @@ def test_without_the_extra_one_line_says_how_to_get_it(environment, capsys, miss
     assert 'pip install "genesys-stream[cli]"' in err
 
 
-def test_a_mistake_in_the_command_line_is_told_without_a_traceback(run):
+def test_a_mistake_in_the_command_line_is_reported_without_a_traceback(run):
     result = run("relay", "--sandbox", "--no-such-option")
 
     assert result.code == 2
@@ -140,7 +140,7 @@ def test_every_error_has_its_exit_code(error, code):
     assert code_of(error) == code
 
 
-def test_after_the_first_word_every_error_has_broken_the_stream():
+def test_after_the_first_text_every_error_has_broken_the_stream():
     error = genesys_stream.ConnectionLost("x")
     error.partial = genesys_stream.Completion(
         choices=(genesys_stream.Choice(message=genesys_stream.Message(content="a")),)

@@ -45,7 +45,7 @@ def test_a_push_that_is_refused_has_its_code(run, credentials, fake, status, cod
     assert fake.push.requests[-1].correlation_id in result.err
 
 
-def test_a_push_that_is_too_large_is_told(run, credentials, fake):
+def test_a_push_that_is_too_large_is_reported(run, credentials, fake):
     result = run("push", "--body", "x" * 5000)
 
     assert (result.code, fake.pushes) == (3, [])

@@ -16,7 +16,7 @@ def test_a_rate_limit_is_a_number_of_requests_in_seconds(run, limit):
     assert "300/60" in result.err
 
 
-def test_a_port_in_use_is_told(run):
+def test_a_port_in_use_is_reported(run):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

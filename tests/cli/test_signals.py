@@ -26,7 +26,7 @@ def read_until(process, pattern):
 
 
 @pytest.mark.parametrize(("stop", "code"), STOPS)
-def test_a_relay_that_is_stopped_delivers_what_was_said(spawn, finish, credentials, fake, stop, code):
+def test_a_relay_that_is_stopped_delivers_the_text_so_far(spawn, finish, credentials, fake, stop, code):
     fake.completions.say(["word "] * 1000, every=0.02)
     process = spawn("relay", "--json", "Hi")
     before = read_until(process, '"event":"push"')

@@ -7,7 +7,7 @@ import pytest
 from genesys_stream.testing import Cut, Say
 
 
-def test_the_text_is_printed_as_it_was_said(run, credentials, fake):
+def test_the_text_is_printed_as_it_is(run, credentials, fake):
     fake.completions.queue(Say(tokens=("Hello, ", "wörld", ".")))
     result = run("stream", "Hi")
 
@@ -31,7 +31,7 @@ def test_chunks_are_printed_as_they_came(run):
 
 
 @pytest.mark.parametrize("arguments", [(), ("--json",)])
-def test_a_stream_that_breaks_has_printed_what_was_said(run, credentials, fake, arguments):
+def test_a_stream_that_breaks_has_printed_the_text_before_that(run, credentials, fake, arguments):
     fake.completions.queue(Say(tokens=("One ", "two"), faults=(Cut(2),)))
     result = run("stream", *arguments, "Hi")
 
@@ -41,7 +41,7 @@ def test_a_stream_that_breaks_has_printed_what_was_said(run, credentials, fake, 
     assert "correlation id" in result.err
 
 
-def test_a_time_that_runs_out_before_the_first_word_is_nobodys_fault(run, credentials, fake):
+def test_a_time_that_runs_out_before_the_first_text_is_unreachable(run, credentials, fake):
     fake.completions.queue(Say(first_after=60.0))
     result = run("stream", "--timeout", "0.2", "Hi")
 
@@ -49,7 +49,7 @@ def test_a_time_that_runs_out_before_the_first_word_is_nobodys_fault(run, creden
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
-def test_a_full_disk_is_told_without_a_traceback(spawn, credentials):
+def test_a_full_disk_is_reported_without_a_traceback(spawn, credentials):
     with Path("/dev/full").open("w") as disk:
         process = spawn("stream", "Hi", stdout=disk)
         code, told = process.wait(timeout=60), process.stderr.read().decode()

@@ -5,7 +5,7 @@ import pytest
 from .conftest import SECRET
 
 
-def test_good_credentials_are_told_and_not_shown(run, credentials, fake):
+def test_good_credentials_are_reported_and_not_shown(run, credentials, fake):
     fake.expires_in = 3661
     result = run("token")
 
@@ -29,7 +29,7 @@ def test_a_missing_variable_is_named(run, environment, prefix):
     assert f"GENESYSCLOUD_OAUTHCLIENT_SECRET is not set in the environment, though {prefix}_ID is" in half.err
 
 
-def test_an_unknown_region_is_told_with_the_known_ones(run, credentials):
+def test_an_unknown_region_is_reported_with_the_known_ones(run, credentials):
     result = run("token", "--region", "eu-middle-9")
 
     assert result.code == 2
@@ -37,7 +37,7 @@ def test_an_unknown_region_is_told_with_the_known_ones(run, credentials):
     assert "eu-west-1" in result.err
 
 
-def test_a_wrong_secret_is_told(run, credentials, environment):
+def test_a_wrong_secret_is_reported(run, credentials, environment):
     environment.setenv("GENESYSCLOUD_OAUTHCLIENT_SECRET", "wrong-secret")
     result = run("token")
 
@@ -46,7 +46,7 @@ def test_a_wrong_secret_is_told(run, credentials, environment):
     assert "wrong-secret" not in result.err
 
 
-def test_throttling_is_told_and_not_waited_for(run, credentials, fake):
+def test_throttling_is_reported_and_not_waited_for(run, credentials, fake):
     fake.tokens.fail(429, headers={"Retry-After": "60"}, times=None)
     result = run("token")
 
@@ -55,7 +55,7 @@ def test_throttling_is_told_and_not_waited_for(run, credentials, fake):
     assert len(fake.tokens.requests) == 1
 
 
-def test_a_place_that_cannot_be_reached_is_told(run, credentials):
+def test_a_place_that_cannot_be_reached_is_reported(run, credentials):
     with credentials.refusing():
         result = run("token")
 
@@ -63,7 +63,7 @@ def test_a_place_that_cannot_be_reached_is_told(run, credentials):
     assert "network" in result.err
 
 
-def test_an_answer_that_is_no_token_is_told(run, credentials, fake):
+def test_an_answer_that_is_no_token_is_reported(run, credentials, fake):
     fake.tokens.answer(200, body=b"<html>Please log in to the wifi</html>")
     result = run("token")
 

@@ -168,7 +168,7 @@ class TestWhole:
             reply = evolve(reply, headers={**reply.headers, "content-encoding": "gzip"})
 
         def outcome(pieces):
-            played = play(a_stream(retry=Retry(attempts=1)), Body(pieces, reply=reply))
+            played = play(a_stream(retry=Retry(attempts=1)), Body(pieces, reply=reply, gap=0.0))
             state = played.state
             return raws(played), type(played.failure), str(played.failure), state.committed, state.completion
 

@@ -1,5 +1,6 @@
 """One stream, several sinks: each has its own queue, pace and report, and no one of them slows another."""
 
+import asyncio
 import inspect
 import logging
 import threading
@@ -238,7 +239,7 @@ class TestColours:
         running = relay(WORLDS["asyncio"].source(["a"]), lambda batch: None)
 
         assert inspect.iscoroutine(running)
-        running.close()
+        assert asyncio.run(running).delivered_text == "a"
 
     @pytest.mark.parametrize("options", [{"coalesce": PassThrough()}, {"profile": None}])
     def test_an_unknown_option(self, options):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, assert_type
 
 import httpx
-from attrs import frozen
+from attrs import evolve, frozen
 
 import genesys_stream
 from genesys_stream import (
@@ -18,7 +19,6 @@ from genesys_stream import (
     GENESYS,
     LIVE_ACTIVITY,
     PUSH_PATH,
-    Adaptive,
     AmbiguousDelivery,
     Artifact,
     ArtifactReader,
@@ -27,8 +27,9 @@ from genesys_stream import (
     AsyncCompletions,
     AsyncCompletionStream,
     AsyncPushClient,
-    AsyncPushSink,
+    AsyncSink,
     Batch,
+    Batcher,
     Choice,
     ChunkChoice,
     Client,
@@ -51,15 +52,15 @@ from genesys_stream import (
     GenesysStreamError,
     Idle,
     ImmediateFirst,
-    InFlight,
     InvalidArgument,
+    InvalidToken,
     JsonArtifact,
-    LearnsFromDelivery,
+    Limiter,
     Line,
     MalformedEvent,
     MarkdownBlock,
     Message,
-    Milestones,
+    Paced,
     Paragraph,
     ParseError,
     PassThrough,
@@ -67,19 +68,17 @@ from genesys_stream import (
     Profile,
     PushClient,
     PushReceipt,
-    PushSink,
     Rate,
-    RateBudget,
     RateLimited,
+    RateLimits,
+    RelayOptions,
     RelayReport,
     Retry,
-    Schedule,
     Sentence,
     ServerSentEvent,
     Sink,
     StatusError,
     StreamAssembler,
-    TextBuffer,
     TimeoutExpired,
     Timeouts,
     TimeSize,
@@ -88,12 +87,12 @@ from genesys_stream import (
     Undelivered,
     UnexpectedContent,
     Usage,
+    WaitingText,
     Word,
     any_of,
     bounded,
     relay,
-    switch,
-    then,
+    relay_each,
 )
 from genesys_stream.testing import Cut, Entry, FakeGenesys, FakeServer, Say
 
@@ -287,16 +286,23 @@ def send(client: PushClient) -> None:
     sink = client.to(
         "device-1", "device-2", title="Title", body=lambda batch: f"{batch.seq}", data={"k": "v"}, ref="42"
     )
-    assert_type(sink, PushSink)
-    assert_type(sink(Batch("text")), PushReceipt)
-    assert_type(sink.fit(Batch("text")), int)
+    assert_type(sink, Sink)
+    assert_type(sink.encode(Batch("text")), bytes)
+    assert_type(sink.send(b"{}", Batch("text")), object)
+    assert_type(sink.max_bytes, int | None)
+
+    def log_and_send(content: bytes, batch: Batch) -> object:
+        print(len(content), batch.seq)
+        return sink.send(content, batch)
+
+    assert_type(evolve(sink, send=log_and_send), Sink)
 
 
 async def send_async(client: AsyncPushClient) -> None:
     assert_type(await client.send(["device"], "Title", "Body"), PushReceipt)
     sink = client.to("device", max_payload_bytes=2048, dry_run=True)
-    assert_type(sink, AsyncPushSink)
-    assert_type(await sink(Batch("text")), PushReceipt)
+    assert_type(sink, AsyncSink)
+    assert_type(await sink.send(b"{}", Batch("text")), object)
 
 
 def receive(payload: Mapping[str, str]) -> None:
@@ -320,36 +326,30 @@ def envelope(batch: Batch) -> None:
 
 
 class OnePerDelta:
-    """A strategy with nothing but the four members."""
+    """A strategy with nothing but the two methods."""
 
-    @property
-    def due(self) -> float | None:
+    def cut(self, waiting: WaitingText, now: float) -> int:
+        return waiting.length if now > waiting.first_at or waiting.text else 0
+
+    def due(self, waiting: WaitingText) -> float | None:
         return None
-
-    def feed(self, text: str, now: float) -> Sequence[Batch]:
-        return [Batch(text, "boundary", now, now)]
-
-    def tick(self, now: float) -> Sequence[Batch]:
-        return ()
-
-    def close(self, now: float) -> list[Batch]:
-        return []
-
-    def feedback(self, outcome: object, now: float) -> None:
-        return
 
 
 strategies: list[Coalescer] = [PassThrough(), TimeSize(), TimeSize(0.2, 500), Sentence(min_chars=20), OnePerDelta()]
-learners: list[LearnsFromDelivery] = [OnePerDelta(), Adaptive(0.25, maximum=5.0), InFlight(max_latency=1.0)]
 
 
-def buffer() -> None:
-    held = TextBuffer()
-    held.add("text", 0.0)
-    assert_type(held.take(held.settled(), "boundary"), Batch)
-    assert_type(held.drain(1.0, 500), list[Batch])
-    assert_type(held.first_at, float | None)
-    assert_type(len(held), int)
+def batches() -> None:
+    batcher = Batcher(Paced(0.5))
+    assert_type(batcher.feed("text", 0.0), list[Batch])
+    assert_type(batcher.due, float | None)
+    assert_type(batcher.close(1.0), list[Batch])
+
+
+def make_sinks(limits: RateLimits) -> Sink:
+    limiter: Limiter = limits.limiter(["device"], Rate(4, 1.0))
+    return Sink(
+        send=lambda content, batch: None, encode=lambda batch: batch.text.encode(), max_bytes=4096, limiter=limiter
+    )
 
 
 # The relay takes the colour of its source.
@@ -395,13 +395,32 @@ def relay_it(client: Client) -> None:
 
 async def relay_it_async(client: AsyncClient) -> None:
     stream = client.completions.stream(model="gpt-4o", messages=QUESTION)
-    assert_type(relay(stream, client.push.to("device")), Awaitable[RelayReport])
+    asyncio.create_task(relay(stream, client.push.to("device")))  # noqa: RUF006 - it is only checked
+    async with asyncio.TaskGroup() as group:
+        assert_type(group.create_task(relay(async_texts(), print)), asyncio.Task[RelayReport])
+    relay(async_texts(), print)  # type: ignore[unused-coroutine]  # pyright: ignore[reportUnusedCoroutine]  # not awaited
     assert_type(await relay(stream, client.push.to("device"), coalescer=Sentence()), RelayReport)
     assert_type(await relay(async_texts(), to_a_coroutine), RelayReport)
     assert_type(await relay(async_texts(), to_a_function), RelayReport)
 
 
-sinks: list[Sink] = [to_a_function, to_a_coroutine, print]
+sinks: list[Callable[[Batch], object]] = [to_a_function, to_a_coroutine, print]
+options: RelayOptions = {"grace": 1.0, "strict": True, "epoch": 2}
+
+
+def relay_to_several(client: Client) -> None:
+    stream = client.completions.stream(model="gpt-4o", messages=QUESTION)
+    phones = [client.push.to(token) for token in ("a", "b")]
+    assert_type(relay_each(stream, phones, **options), tuple[RelayReport, ...])
+    assert_type(relay_each(texts(), [to_a_function, client.push.to("a")]), tuple[RelayReport, ...])
+
+
+async def relay_to_several_async(client: AsyncClient, blocking: Client) -> None:
+    phones = [client.push.to(token) for token in ("a", "b")]
+    running: Coroutine[Any, Any, tuple[RelayReport, ...]] = relay_each(async_texts(), phones)
+    assert_type(await running, tuple[RelayReport, ...])
+    relay(async_texts(), blocking.push.to("a"))  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]  # it blocks
+    relay(texts(), client.push.to("a"))  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]  # nobody awaits it
 
 
 def account(report: RelayReport) -> None:
@@ -426,6 +445,9 @@ def handle(client: Client) -> None:
     except RateLimited as error:
         assert_type(error.retry_after, float | None)
         assert_type(error.limit, Mapping[str, Any] | None)
+    except InvalidToken as error:
+        assert_type(error.gone, bool)
+        assert_type(error.since, float | None)
     except StatusError as error:
         assert_type(error.status, int)
         assert_type(error.code, str)
@@ -449,6 +471,7 @@ def handle(client: Client) -> None:
         assert_type(error.retryable, bool)
         assert_type(error.partial, Completion | None)
         assert_type(error.report, RelayReport | None)
+        assert_type(error.reports, tuple[RelayReport, ...])
 
 
 # The fake.
@@ -476,17 +499,12 @@ def more_strategies() -> list[Coalescer]:
         Paragraph(),
         MarkdownBlock(),
         Pattern(r"\n"),
-        Schedule(),
         FinalOnly(),
-        Milestones(100, 500),
-        RateBudget(Rate(4, 1.0)),
         JsonArtifact("element", "items"),
         ImmediateFirst(TimeSize(0.5)),
         Idle(TimeSize(1.0)),
         any_of(TimeSize(), Sentence()),
         bounded(Sentence(), max_latency=1.0),
-        then(TimeSize(), 3, Sentence()),
-        switch(lambda: "awake", awake=TimeSize(), asleep=FinalOnly()),
     ]
 
 

@@ -10,6 +10,8 @@ from typing import Any, TypeAlias
 
 import anyio
 
+from .._core.reading.stream import LATE_SECONDS, StreamState
+
 Steps: TypeAlias = Generator[Any, Any, Any]
 
 
@@ -136,15 +138,36 @@ class ReadTimer:
         self._timer: asyncio.TimerHandle | None = None
         self._at = float("inf")
         self._due = float("inf")
+        self._state: StreamState | None = None
+        self._flows = False
+        self._began = 0.0
         self._expired = False
         self._cancelled_before = 0
 
+    def begin(self, state: StreamState) -> None:
+        """Start the timer for a read that begins now; the state says when it must end, also while it waits.
+
+        While tokens are coming that time cannot become sooner, and is looked at only when the timer expires.
+        """
+        self.task, self._expired = asyncio.current_task(), False
+        self._began = self._loop.time()
+        if not (self._flows and state.flows):
+            self._state, self._flows = state, state.flows
+            self._set_if_sooner(self._read_due(state))
+
     def set(self, due: float) -> None:
         """Start the timer for a read that begins now and must end at a time of the event loop's clock."""
-        self._due = due
+        self.task, self._expired = asyncio.current_task(), False
+        self._state, self._flows, self._due = None, False, due
+        self._set_if_sooner(due)
+
+    def _read_due(self, state: StreamState) -> float:
+        due = state.due
+        return float("inf") if due is None else max(due, self._began + LATE_SECONDS)
+
+    def _set_if_sooner(self, due: float) -> None:
         if due < self._at:
             self._set(due)
-        self.task, self._expired = asyncio.current_task(), False
 
     def ended(self, error: BaseException) -> bool:
         """Return whether the timer alone ended the read; a cancellation of the task by its owner takes precedence."""
@@ -161,14 +184,16 @@ class ReadTimer:
     def _set(self, at: float) -> None:
         self.stop()
         self._at = at
-        self._timer = self._loop.call_at(at, self._expire)
+        if at != float("inf"):
+            self._timer = self._loop.call_at(at, self._expire)
 
     def _expire(self) -> None:
         self._timer, self._at = None, float("inf")
         if self.task is None or self._expired:
             return
-        if self._loop.time() < self._due:
-            self._set(self._due)
+        due = self._due if self._state is None else self._read_due(self._state)
+        if self._loop.time() < due:
+            self._set(due)
             return
         self._cancelled_before = _cancellations(self.task)
         self._expired = self.pending is not None and self.pending.cancel()

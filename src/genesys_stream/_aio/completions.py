@@ -70,11 +70,25 @@ class AsyncCompletionStream(BaseCompletionStream[HttpSession]):
                 raise _errors.StreamStateError(msg)
             self._busy = True
             try:
-                reading, body = self._reading, self._body
-                if reading is not None and body is not None and reading.next_action is _READ and not self._closed:
-                    await self._read(reading, body)
-                else:
+                reading, body, timer = self._reading, self._body, self._timer
+                if reading is None or body is None or reading.next_action is not _READ or self._closed:
                     await self._pull()
+                    continue
+                try:
+                    if timer is None:
+                        piece = await self._piece(body, self._read_deadline(reading))
+                    else:
+                        # The same as `_piece`, with fewer coroutines and calls per token.
+                        steps, piece = body.begin()
+                        if steps is not None:
+                            timer.begin(reading)
+                            piece = await finish(steps, piece, timer)
+                except Exception as error:  # noqa: BLE001 - what the HTTP library raises becomes one of our exceptions
+                    now = clock()
+                    if not reading.expire(now):
+                        self._ready.extend(reading.lost(network_error(error), now))
+                else:
+                    self._ready += reading.receive(piece, self._time())
             except BaseException:
                 await self._release()
                 raise
@@ -183,28 +197,6 @@ class AsyncCompletionStream(BaseCompletionStream[HttpSession]):
     def _hold(self, response: Any) -> None:
         self._response = response
         self._finalizer = self._session.cleanup.finalizer(partial(close_response, response))
-
-    async def _read(self, reading: StreamState, body: BodyReader) -> None:
-        timer = self._timer
-        try:
-            if timer is None:
-                piece = await self._piece(body, self._read_deadline(reading))
-            else:
-                # The same as `_piece`, with one coroutine less per token.
-                steps, piece = body.begin()
-                if steps is not None:
-                    timer.set(self._read_deadline(reading))
-                    piece = await finish(steps, piece, timer)
-        except Exception as error:  # noqa: BLE001 - whatever the HTTP library raises becomes one of our exceptions
-            now = clock()
-            if not reading.expire(now):
-                self._ready.extend(reading.lost(network_error(error), now))
-            return
-        now = self._time()
-        if piece:
-            self._ready += reading.receive(piece, now)
-        if not reading.expire(now) and piece is None:
-            self._ready.extend(reading.ended(now))
 
     async def _piece(self, body: BodyReader, due: float) -> bytes | None:
         """Return the next piece; None at the end of the body; b"" if it does not come in time."""

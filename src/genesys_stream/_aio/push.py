@@ -15,4 +15,6 @@ class AsyncPushClient(Pushes[Coroutine[Any, Any, PushReceipt], AsyncSink]):
     """Sends push notifications."""
 
     _sink = AsyncSink
-    _clock = staticmethod(clock)
+
+    def _now(self) -> float:
+        return clock()

@@ -201,11 +201,7 @@ class CompletionStream(BaseCompletionStream[HttpSession]):
             if not reading.expire(now):
                 self._ready.extend(reading.lost(network_error(error), now))
             return
-        now = clock()
-        if piece:
-            self._ready += reading.receive(piece, now)
-        if not reading.expire(now) and piece is None:
-            self._ready.extend(reading.ended(now))
+        self._ready += reading.receive(piece, clock())
 
     def _piece(self) -> bytes | None:
         """Return the next piece; None at the end of the body."""

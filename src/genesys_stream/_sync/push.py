@@ -12,4 +12,6 @@ class PushClient(Pushes[PushReceipt, Sink]):
     """Sends push notifications."""
 
     _sink = Sink
-    _clock = staticmethod(clock)
+
+    def _now(self) -> float:
+        return clock()

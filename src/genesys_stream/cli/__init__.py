@@ -12,7 +12,7 @@ Exit codes; where several apply, the first of this list:
     5    the service could not be reached, or is overloaded
     1    the stream failed or broke; the text before that is delivered
     3    text could not be delivered
-    0    everything was said and delivered
+    0    success: the whole answer was delivered
 """
 
 from __future__ import annotations

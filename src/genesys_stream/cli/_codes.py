@@ -20,7 +20,7 @@ class ExitCode(IntEnum):
 
 
 MEANINGS = {
-    ExitCode.DELIVERED: "everything was said and delivered",
+    ExitCode.DELIVERED: "success: the whole answer was delivered",
     ExitCode.BROKEN: "the stream failed or broke; the text before that is delivered",
     ExitCode.USAGE: "an error in the command line or in the configuration",
     ExitCode.UNDELIVERED: "text could not be delivered",

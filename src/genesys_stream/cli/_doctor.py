@@ -17,7 +17,7 @@ from ._format import count
 from ._options import with_service, with_verbose
 from ._output import write
 from ._service import Connection, ServiceOptions, connect, targets_of
-from ._token import endpoints_of, get_token, life_of, session_of, setup_rows
+from ._token import endpoints_of, get_token, life_of, log_exchange, session_of, setup_rows
 
 # What a service answers to a request that lacks every field, where the path exists and is permitted.
 _INVALID = {400, 422}
@@ -85,6 +85,7 @@ def _probe(http: httpx.Client, url: str) -> str:
         response = http.post(url, json={}, follow_redirects=False)
     except httpx.HTTPError as error:
         raise network_error(error) from error
+    log_exchange(response)
     if response.status_code in _INVALID or response.is_success:
         return url
     raise status_error(to_reply(response, response.content, None))

@@ -17,7 +17,7 @@ class JsonView(View):
         """Print an error event, the last one."""
         write_json({"event": "error", "error": error_object(error)})
 
-    def said(self, text: str) -> None:
+    def generated(self, text: str) -> None:
         """Print a text event."""
         write_json({"event": "text", "text": text})
 

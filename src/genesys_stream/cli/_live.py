@@ -66,7 +66,7 @@ class LiveView(View):
         """Set the title of the panel."""
         self._title = f"{'sandbox at ' if sandbox else ''}{address} → {count(len(targets), 'phone')}"
 
-    def said(self, text: str) -> None:
+    def generated(self, text: str) -> None:
         """Add text to the panel."""
         self._pieces.append(text)
 

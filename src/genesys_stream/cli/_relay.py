@@ -91,7 +91,7 @@ def relay(
         sink = connection.client.push.to(*to, **titles, dry_run=dry_run)
         with _view_for(as_json=as_json) as view:
             view.begin(connection.address, to, sandbox=service.sandbox)
-            shown = _ShownStream(stream, _first_chunk(stream, view), view.said)
+            shown = _ShownStream(stream, _first_chunk(stream, view), view.generated)
             report, failure = _run(
                 lambda: library.relay(
                     shown,

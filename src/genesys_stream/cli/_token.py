@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import os
 from typing import Any
 
 import click
@@ -16,6 +18,8 @@ from ._failures import variable_of
 from ._options import with_service, with_verbose
 from ._output import write
 from ._service import ServiceOptions, client_arguments
+
+_log = logging.getLogger("genesys_stream")
 
 # A person is waiting: a long Retry-After is reported, not waited for.
 _RETRY = Retry(attempts=2, retry_after_max=5.0)
@@ -63,8 +67,6 @@ def setup_rows(service: ServiceOptions, where: Endpoints) -> dict[str, str]:
     if service.region is not None:
         region = service.region
     elif variable:
-        import os
-
         region = f"{os.environ[variable].strip()} ({variable})"
     else:
         region = "us-east-1 (the default)"
@@ -84,10 +86,16 @@ def get_token(session: ClientCredentials, http: httpx.Client, where: Endpoints) 
             response = http.send(request, auth=None, follow_redirects=False)
         except httpx.HTTPError as error:
             raise network_error(error) from error
+        log_exchange(response)
         life = _expires_in(response)
         request = flow.send(response)
     flow.close()
     return life
+
+
+def log_exchange(response: httpx.Response) -> None:
+    """Log a request that was sent without the library's client, for -v."""
+    _log.debug("%s %s: %d", response.request.method, response.request.url, response.status_code)
 
 
 def _expires_in(response: httpx.Response) -> float | None:

@@ -72,7 +72,7 @@ class Summary:
 
 
 class View:
-    """Shows a relay; this one shows nothing. `said` is called by the reading thread, the rest by the main thread."""
+    """Shows a relay; this one shows nothing. The reading thread calls `generated`, the main thread the rest."""
 
     def __enter__(self) -> Self:
         return self
@@ -88,7 +88,7 @@ class View:
     def failed(self, error: GenesysStreamError) -> None:
         """Show that there is no text at all; the error is printed on stderr, too."""
 
-    def said(self, text: str) -> None:
+    def generated(self, text: str) -> None:
         """Show text that was generated."""
 
     def pushed(self, delivery: Delivery, latency: float) -> None:

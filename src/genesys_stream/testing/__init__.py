@@ -4,7 +4,7 @@ Most tests need `FakeGenesys` alone; the other names are the values that its scr
 """
 
 from ._fake import FakeGenesys
-from ._script import CompletionScript, PushScript, Script, TokenScript
+from ._script import CompletionScript, Script, TokenScript
 from ._scripted import Cut, ErrorEvent, Fail, Handle, Say, Stall
 from ._server import FakeServer
 from ._transport import FakeTransport
@@ -22,7 +22,6 @@ __all__ = [
     "FakeServer",
     "FakeTransport",
     "Handle",
-    "PushScript",
     "Refuse",
     "Say",
     "Script",

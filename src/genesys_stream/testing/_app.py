@@ -18,7 +18,7 @@ from attrs import asdict, define, evolve, field
 
 from . import _bodies
 from ._completions import completion_answer
-from ._script import CompletionScript, PushScript, Script, TokenScript
+from ._script import CompletionScript, Script, TokenScript
 from ._scripted import JSON, Fail, Handle, Say, too_large, too_many_requests
 from ._tokens import Tokens, Usage
 from ._values import Answer, Entry, Request
@@ -62,12 +62,12 @@ class App:
     open_answers: int = 0
     _completions_started: int = 0
     completions: CompletionScript = field(init=False)
-    push: PushScript = field(init=False)
+    push: Script = field(init=False)
     tokens: TokenScript = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.completions = CompletionScript(lambda: self.entries("completions"))
-        self.push = PushScript(lambda: self.entries("push"))
+        self.push = Script(lambda: self.entries("push"))
         self.tokens = TokenScript(lambda: self.entries("tokens"))
 
     def entries(self, route: str) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""One HTTP/1.1 connection of the served fake: h11 for the bytes, asyncio for the pauses."""
+"""An HTTP/1.1 connection of the server: h11 for the bytes, asyncio for the pauses."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ import h11
 from ._app import App
 from ._values import Answer, Drop, Piece, Refuse, Request
 
-# Seconds that a client gets to read what was sent before a reset, which may throw away what it has not read.
+# Seconds between the last bytes and a reset, which may discard what the client has not read yet.
 BEFORE_RESET = 0.02
-# Pieces without a pause between them leave in one write of about this many bytes.
+# Pieces without a pause between them are sent in writes of about this many bytes.
 WRITE_SIZE = 65536
 
 
-class _Broken(Exception):  # ends an answer, is not an error of ours
-    """The answer broke the connection, as it was told to."""
+class _Broken(Exception):  # never leaves this module
+    """The answer breaks the connection, as it was scripted, or the client has left."""
 
 
 class Connection(asyncio.Protocol):
-    """Reads requests, plays answers, one after the other, until either side has had enough.
+    """Reads requests and sends their answers, one after the other, until either side closes.
 
     Args:
-        app: Who answers.
-        clock: The fake's own time.
-        open_connections: Where this connection enters itself while it is open.
+        app: Answers the requests.
+        clock: The fake's clock.
+        open_connections: The open connections of the server; this one is among them while it is open.
     """
 
     def __init__(self, app: App, clock: Callable[[], float], open_connections: set[Connection]) -> None:
@@ -47,7 +47,7 @@ class Connection(asyncio.Protocol):
         self._writable = asyncio.Event()
         self.closed = asyncio.Event()
 
-    # What asyncio calls.
+    # Called by asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)  # noqa: S101 - for the type checker: create_server made it
@@ -78,7 +78,7 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._writable.set()
 
-    # What the server calls.
+    # Called by the server.
 
     def abort(self) -> None:
         """Close at once, whatever is being sent."""
@@ -117,7 +117,7 @@ class Connection(asyncio.Protocol):
         try:
             await self._play(self._app.respond(self._as_request()))
         except (_Broken, h11.LocalProtocolError):
-            # h11 objects to an answer that is not HTTP, such as one shorter than its Content-Length; break off there.
+            # The answer is not HTTP, such as one shorter than its Content-Length; the connection breaks there.
             self._transport.close()
         except BaseException:
             self._transport.close()
@@ -147,7 +147,8 @@ class Connection(asyncio.Protocol):
         )
 
     async def _play(self, answer: Answer) -> None:
-        # Pauses count from the piece before, not from when it could be written: a model does not wait for its reader.
+        # Pauses count from when the piece before was due, not from when it was written: a model does not wait for
+        # its reader.
         due = self._loop.time()
         for piece in answer.before:
             due = await self._wait(piece, due)
@@ -174,7 +175,7 @@ class Connection(asyncio.Protocol):
 
     async def _write(self, ready: list[bytes]) -> None:
         if self._transport.is_closing():
-            # The client has gone, and asyncio would complain of every further write.
+            # The client has left, and asyncio would log every further write.
             raise _Broken
         if ready:
             self._transport.write(b"".join(ready))
@@ -196,7 +197,7 @@ class Connection(asyncio.Protocol):
         if reset:
             await asyncio.sleep(BEFORE_RESET)
             connection = self._transport.get_extra_info("socket")
-            # To linger for no time at all makes the close a reset.
+            # With a linger time of zero the close is a reset.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             self._transport.abort()
         raise _Broken

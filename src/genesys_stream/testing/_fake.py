@@ -8,7 +8,7 @@ from types import ModuleType
 from typing import Any
 
 from ._app import App
-from ._script import CompletionScript, PushScript, TokenScript
+from ._script import CompletionScript, Script, TokenScript
 from ._server import FakeServer
 from ._transport import FakeTransport
 from ._values import Entry
@@ -84,7 +84,7 @@ class FakeGenesys:
         self._advanced = 0.0
         self._app = App(self)
         self.completions: CompletionScript = self._app.completions
-        self.push: PushScript = self._app.push
+        self.push: Script = self._app.push
         self.tokens: TokenScript = self._app.tokens
         self.transport = FakeTransport(self._app, self.now)
 

@@ -8,8 +8,6 @@ from datetime import datetime
 from threading import Lock
 from typing import Any, Literal
 
-from attrs import frozen
-
 from ._bodies import encode, event
 from ._scripted import (
     DONE,
@@ -29,12 +27,6 @@ from ._texts import tokenise
 from ._values import Answer, Drop, Entry, Piece, Refuse, headers_of
 
 
-@frozen
-class _Queued:
-    what: Scripted
-    times: int
-
-
 class Script:
     """What one route answers next: first what was queued, in order, then what it always answers.
 
@@ -46,7 +38,7 @@ class Script:
     def __init__(self, requests: Callable[[], list[Entry]]) -> None:
         self._requests = requests
         self._lock = Lock()
-        self._queue: deque[_Queued] = deque()
+        self._queue: deque[Scripted] = deque()
         self._always: Scripted = Handle()
 
     def queue(self, *scripted: Scripted, times: int | None = 1) -> None:
@@ -66,7 +58,7 @@ class Script:
             if times is None:
                 self._always = scripted[-1]
             else:
-                self._queue.extend(_Queued(what, times) for what in scripted)
+                self._queue.extend(what for what in scripted for _ in range(times))
 
     def clear(self) -> None:
         """Remove everything that was scripted."""
@@ -77,18 +69,13 @@ class Script:
     def next(self) -> Scripted:
         """Return what answers the next request, and remove it from the queue."""
         with self._lock:
-            if not self._queue:
-                return self._always
-            head = self._queue.popleft()
-            if head.times > 1:
-                self._queue.appendleft(_Queued(head.what, head.times - 1))
-            return head.what
+            return self._queue.popleft() if self._queue else self._always
 
     @property
     def pending(self) -> int:
         """How many requests have something queued for them."""
         with self._lock:
-            return sum(queued.times for queued in self._queue)
+            return len(self._queue)
 
     @property
     def requests(self) -> list[Entry]:
@@ -220,10 +207,6 @@ class TokenScript(Script):
         headers = () if retry_after is None else (("Retry-After", retry_after_header(retry_after)),)
         message = "rate limit exceeded; too many token requests"
         self.queue(Fail(400, "invalid_request", message, headers=headers), times=times)
-
-
-class PushScript(Script):
-    """What `POST /api/v2/notifications/push` answers next."""
 
 
 class CompletionScript(Script):

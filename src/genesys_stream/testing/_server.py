@@ -60,7 +60,7 @@ class FakeServer:
             RuntimeError: It was started before.
         """
         if self._thread is not None:
-            msg = "a FakeServer starts once; ask the fake for another one"
+            msg = "a FakeServer starts once; call serve() for another one"
             raise RuntimeError(msg)
         self._thread = Thread(target=lambda: asyncio.run(self._main()), name="FakeGenesys", daemon=True)
         self._thread.start()
@@ -73,7 +73,7 @@ class FakeServer:
     def stop(self) -> None:
         """Stop listening and close every connection at once, even one that is being answered."""
         if self._thread is not None and self._thread.is_alive():
-            # The loop may have closed since we looked.
+            # The loop may have closed in the meantime.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
@@ -134,7 +134,7 @@ class FakeServer:
             self._listener = None
 
     async def _close_connections(self) -> None:
-        # What was accepted in this very moment needs some turns of the loop to enter the set.
+        # A connection that was accepted just now needs some turns of the loop to enter the set.
         for _ in range(5):
             await asyncio.sleep(0)
         # A connection leaves the set when it has closed.

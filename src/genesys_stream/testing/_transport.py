@@ -23,7 +23,7 @@ def _play(
 ) -> _Step:
     """Yield what is due by the clock, and raise what httpx raises for a fault of the network.
 
-    Pauses count from the piece before, not from when it was fetched: a model does not wait for its reader.
+    Pauses count from when the piece before was due, not from when it was read: a model does not wait for its reader.
     `promised` is the Content-Length, where there is one.
     """
     due = waiting_since = now()
@@ -52,7 +52,7 @@ def _play(
 
 
 class _Body:
-    """A response's body; made a stream of the HTTP library's own kind by `FakeTransport`."""
+    """A response's body; `FakeTransport` adds the stream classes of the HTTP library as bases."""
 
     def __init__(self, answer: Answer, app: App, http: Any, read_timeout: float | None) -> None:
         self._answer = answer

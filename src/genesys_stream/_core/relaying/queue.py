@@ -284,7 +284,7 @@ class TextQueue:
         if n != 0:
             self._cut_off(n, now)
         due = self._due(waiting) if waiting.length else None
-        self.due = due if due is None else _later(due, now)
+        self.due = due if due is None or (type(due) is float and due > now) else _later(due, now)
 
     def tick(self, now: float) -> None:
         """Let time pass, and cut where the coalescer says."""

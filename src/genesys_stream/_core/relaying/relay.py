@@ -101,6 +101,8 @@ class RelayState:
         max_backlog_bytes: How much text may wait before `full` asks the source to wait.
 
     Attributes:
+        ended: Whether the end was marked, so that no more text is taken.
+        full: Whether so much text waits for the sink that the source should not be read.
         dead: What the sink answered when its device token was found to be invalid; nothing is sent to it any more.
     """
 
@@ -136,26 +138,33 @@ class RelayState:
         self._end: End | None = None
         self._coalescer_error: Exception | None = None
         self._given_up: list[Undelivered] = []
+        self.ended = False
+        self.full = False
         self.dead: _errors.InvalidToken | None = None
 
     # Text.
 
     def feed(self, text: str, now: float) -> bool:
         """Take text; returns whether `next` is to be called sooner than `due` has said."""
-        if self._end is not None:
+        if self.ended:
             return False
         queue, pace = self._queue, self._pace
-        before = queue.due
-        could_send = bool(queue.ready) or self._deliveries.under_way is not None
+        held = pace.hold_until is not None
+        sends = bool(queue.ready) or self._deliveries.under_way is not None
+        before = self.due if held else queue.due
         try:
             queue.feed(text, now)
         except Exception as error:  # noqa: BLE001 - it may be anybody's coalescer
             self._replace_coalescer(error, now)
-        if pace.hold_until is not None:
+        if queue.size >= self._max_backlog_bytes:
+            self._note_full()
+        if held:
             self._check_give_up(now)
-        if could_send or self.dead is not None:
+            due = self.due
+        elif sends or self.dead is not None:
             return False
-        due = pace.due if queue.ready else queue.due
+        else:
+            due = pace.due if queue.ready else queue.due
         return due is not None and (before is None or due < before)
 
     def _replace_coalescer(self, error: Exception, now: float) -> None:
@@ -182,25 +191,17 @@ class RelayState:
             self._queue.close(end.at)
         except Exception as error:  # noqa: BLE001 - as above
             self._replace_coalescer(error, end.at)
-        self._end = end
+        self._end, self.ended = end, True
         self._pace.restore()
         self._pace.ask_again()
         if self.dead is not None:
             self.fail_remaining(self.dead)
         self._check_give_up(end.at)
 
-    @property
-    def ended(self) -> bool:
-        """Whether the end was marked, so that no more text is taken."""
-        return self._end is not None
-
-    @property
-    def full(self) -> bool:
-        """Whether so much text waits for the sink that the source should not be read."""
+    def _note_full(self) -> None:
         # What the coalescer holds back waits for more text, so that to read no more would be to wait for ever.
-        if self.dead is not None or not (self._queue.ready or self._deliveries.under_way):
-            return False
-        return self._deliveries.bytes_left >= self._max_backlog_bytes
+        waits = bool(self._queue.ready) or self._deliveries.under_way is not None
+        self.full = waits and self.dead is None and self._deliveries.bytes_left >= self._max_backlog_bytes
 
     # Pushes.
 
@@ -244,6 +245,8 @@ class RelayState:
             self.fail_remaining(error)
             raise
         pace.begin(now)
+        if queue.size >= self._max_backlog_bytes:
+            self._note_full()
         return push
 
     def turn_answered(self, at: float, now: float) -> None:
@@ -258,10 +261,17 @@ class RelayState:
     def succeeded(self, push: Push, receipt: object) -> Delivery:
         """Note that the sink took the push; returns the entry of the account."""
         self._pace.succeed()
-        return self._deliveries.succeed(push, receipt)
+        delivery = self._deliveries.succeed(push, receipt)
+        self._note_full()
+        return delivery
 
     def failed(self, push: Push, error: BaseException, now: float) -> Undelivered | None:
         """Note that the sink failed; returns the entry of the account, if the push is not tried again."""
+        lost = self._failed(push, error, now)
+        self._note_full()
+        return lost
+
+    def _failed(self, push: Push, error: BaseException, now: float) -> Undelivered | None:
         deliveries = self._deliveries
         if isinstance(error, _errors.InvalidToken):
             self.dead = error
@@ -298,6 +308,7 @@ class RelayState:
         lost = self._deliveries.give_up(error, self._end)
         if self.dead is None:
             self._given_up += lost
+        self._note_full()
 
     def fail_remaining(self, error: BaseException) -> None:
         """List everything that is left as undelivered, for the given reason, and finish."""
