@@ -24,6 +24,7 @@ from itertools import chain, repeat
 from pathlib import Path
 
 from attrs import frozen
+from genesys_stream._core.relaying.dispatch import dispatcher
 from replay import Figures, Line, figures, relayed
 from traces import KINDS, Trace, conversation, recorded, reply
 
@@ -57,7 +58,6 @@ from genesys_stream import (
     switch,
     then,
 )
-from genesys_stream._core.relaying.dispatch import dispatcher
 from genesys_stream._core.relaying.limits import Budget, Ledger
 from genesys_stream._core.relaying.relay import Account
 
