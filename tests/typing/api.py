@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping, Sequenc
 from typing import Any, assert_type
 
 import httpx
-from attrs import frozen
+from attrs import evolve, frozen
 
 import genesys_stream
 from genesys_stream import (
@@ -27,7 +27,7 @@ from genesys_stream import (
     AsyncCompletions,
     AsyncCompletionStream,
     AsyncPushClient,
-    AsyncPushSink,
+    AsyncSink,
     Batch,
     Choice,
     ChunkChoice,
@@ -55,6 +55,7 @@ from genesys_stream import (
     InvalidArgument,
     JsonArtifact,
     LearnsFromDelivery,
+    Limiter,
     Line,
     MalformedEvent,
     MarkdownBlock,
@@ -67,10 +68,10 @@ from genesys_stream import (
     Profile,
     PushClient,
     PushReceipt,
-    PushSink,
     Rate,
     RateBudget,
     RateLimited,
+    RateLimits,
     RelayReport,
     Retry,
     Schedule,
@@ -287,16 +288,24 @@ def send(client: PushClient) -> None:
     sink = client.to(
         "device-1", "device-2", title="Title", body=lambda batch: f"{batch.seq}", data={"k": "v"}, ref="42"
     )
-    assert_type(sink, PushSink)
-    assert_type(sink(Batch("text")), PushReceipt)
-    assert_type(sink.fit(Batch("text")), int)
+    assert_type(sink, Sink)
+    assert_type(sink.encode(Batch("text")), bytes)
+    assert_type(relay(["text"], sink), RelayReport)
+    limiter = RateLimits(Rate(5, 2.0)).limiter(["device-1"], Rate(1, 1.0))
+    assert_type(limiter, Limiter)
+    own = Sink(encode=sink.encode, send=lambda content, batch: len(content), max_bytes=99, limiter=limiter, name="own")
+    assert_type(relay(["text"], evolve(own, send=sink.send)), RelayReport)
 
 
 async def send_async(client: AsyncPushClient) -> None:
     assert_type(await client.send(["device"], "Title", "Body"), PushReceipt)
     sink = client.to("device", max_payload_bytes=2048, dry_run=True)
-    assert_type(sink, AsyncPushSink)
-    assert_type(await sink(Batch("text")), PushReceipt)
+    assert_type(sink, AsyncSink)
+    relay(["text"], sink)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]  # nobody could await it
+
+
+async def refused(source: AsyncIterator[str], sink: Sink) -> None:
+    relay(source, sink)  # type: ignore[call-overload]  # pyright: ignore[reportCallIssue, reportArgumentType]  # it would stop the event loop
 
 
 def receive(payload: Mapping[str, str]) -> None:
@@ -399,9 +408,6 @@ async def relay_it_async(client: AsyncClient) -> None:
     assert_type(await relay(stream, client.push.to("device"), coalescer=Sentence()), RelayReport)
     assert_type(await relay(async_texts(), to_a_coroutine), RelayReport)
     assert_type(await relay(async_texts(), to_a_function), RelayReport)
-
-
-sinks: list[Sink] = [to_a_function, to_a_coroutine, print]
 
 
 def account(report: RelayReport) -> None:
