@@ -38,7 +38,10 @@ class Pushes(Generic[ReceiptT, SinkT]):
     """
 
     _sink: Callable[..., SinkT]
-    _clock: Callable[[], float]
+
+    @staticmethod
+    def _clock() -> float:
+        raise NotImplementedError
 
     def __init__(self, session: _Runs[ReceiptT], settings: Settings, limits: RateLimits) -> None:
         self._session = session
@@ -85,7 +88,7 @@ class Pushes(Generic[ReceiptT, SinkT]):
         del targets, title, body, data  # a report that shows the locals of every frame shows nothing that was said
         if not dry_run:
             # Never held back itself, but counted, so that the relays of the same credential leave room for it.
-            self._limits.count(type(self)._clock())
+            self._limits.count(self._clock())
         return self.send_payload(content.pop(), resend_lost=resend_lost, dry_run=dry_run)
 
     def send_payload(
