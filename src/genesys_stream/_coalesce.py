@@ -9,7 +9,7 @@ from . import _errors
 from ._core.relaying.batcher import check_coalescer
 from ._core.relaying.coalescers.protocol import Coalescer
 from ._values import Batch, CompletionChunk
-from ._wire import kind
+from ._wire import type_name
 
 
 @overload
@@ -48,7 +48,7 @@ def coalesce(source: Any, coalescer: Coalescer) -> Any:
 
         return async_batches(source, coalescer)
     if isinstance(source, (str, bytes, type)) or not hasattr(source, "__iter__"):
-        problem = f"must be an (async) iterable of chunks or of strings, not {kind(source)}"
+        problem = f"must be an (async) iterable of chunks or of strings, not {type_name(source)}"
         raise _errors.InvalidArgument("source", problem)
     from ._sync.batches import batches
 

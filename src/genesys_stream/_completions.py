@@ -85,10 +85,12 @@ class BaseCompletionStream(Generic[SessionT]):
         """Raise StreamStateError if the stream has been read to its end, or closed."""
         if not self._finished:
             return
-        raise _errors.StreamStateError(
+        error = _errors.StreamStateError(
             "the stream has been read, or closed, and can be read only once; .completion holds what was read, "
             "and another call of client.completions.stream() makes another stream"
         )
+        error.partial = self.completion
+        raise error
 
     def _require_complete(self) -> None:
         """Raise StreamStateError if the stream was closed before it was complete."""

@@ -1,6 +1,6 @@
 """What both shells know of the HTTP library: timeouts, limits, headers, and its exceptions as ours.
 
-httpx and httpx2 name their exceptions alike, and a client of either may be handed in, so exceptions are told apart by
+httpx and httpx2 name their exceptions alike, and a client of either may be passed in, so exceptions are recognised by
 the names in their ancestry.
 """
 

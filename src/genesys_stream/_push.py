@@ -84,10 +84,7 @@ class Pushes(Generic[ReceiptT, SinkT]):
             encode_push(targets, title, body, data, stringify=stringify, max_payload_bytes=max_payload_bytes),
         ]
         del targets, title, body, data  # a report that shows the locals of every frame shows nothing that was said
-        if not dry_run:
-            # Never held back itself, but counted, so that the relays of the same credential leave room for it.
-            self._limits.count(self._now())
-        return self.send_payload(content.pop(), resend_lost=resend_lost, dry_run=dry_run)
+        return self._run(content.pop(), None, resend_lost=resend_lost, dry_run=dry_run, counts=True)
 
     def send_payload(
         self,
@@ -114,6 +111,11 @@ class Pushes(Generic[ReceiptT, SinkT]):
         """
         check_kind("content", content, bytes)
         check_kind("retry", retry, Retry, optional=True)
+        held = [content]
+        del content  # as in `send`
+        return self._run(held.pop(), retry, resend_lost=resend_lost, dry_run=dry_run, counts=False)
+
+    def _run(self, content: bytes, retry: Retry | None, *, resend_lost: bool, dry_run: bool, counts: bool) -> ReceiptT:
         settings = self._settings
         if dry_run:
             flow = dry_run_flow(content)
@@ -122,8 +124,16 @@ class Pushes(Generic[ReceiptT, SinkT]):
             flow = push(
                 request, retry or settings.retry, reauthorise=self._session.reauthorises, resend_lost=resend_lost
             )
+            if counts:
+                flow = self._counted(flow)
+            del request
         del content
         return self._session.run(flow, settings, answer_within=settings.timeouts.push)
+
+    def _counted(self, flow: RequestFlow[PushReceipt]) -> RequestFlow[PushReceipt]:
+        """Send a push that waits for no turn, but counts, so that the relays of the credential leave room for it."""
+        self._limits.count(self._now())
+        return (yield from flow)
 
     def to(
         self,

@@ -60,6 +60,18 @@ class TestWaitingText:
 
         assert waiting.fit(max_bytes) == (max(fitting) or prefix_length(text, max_bytes))
 
+    def test_text_since_a_position(self):
+        """Counted from the beginning of the stream, whether it was joined before or not; without what is cut."""
+        waiting = WaitingText()
+        for text in ("one ", "two ", "three ", "four"):
+            waiting.add(text, 0.0)
+            if text == "two ":
+                waiting.peek(1)
+        assert [waiting.since(at) for at in (18, 99, 14, 9, 6)] == ["", "", "four", "hree four", "o three four"]
+        waiting.take(6, 0.0)
+
+        assert waiting.since(0) == waiting.text == "o three four"
+
     def test_half_a_character_waits(self):
         """It is joined with the other half, with no half at all it becomes U+FFFD, and it has no size of its own."""
         waiting = WaitingText()

@@ -1,4 +1,6 @@
-"""Ten relays that share one credential, over a real socket, at a tenth of the scale of a minute and 300 requests."""
+"""Relays that share rate limits, over a real socket: ten on one credential, and some beside a phone that waits."""
+
+import functools
 
 import anyio
 from tests.shells.worlds import ASK
@@ -69,3 +71,46 @@ def test_without_a_budget_the_service_says_no_and_nothing_is_lost():
     assert refusals(fake)
     assert all(report.paced_seconds == 0 for report in reports)
     assert sum(report.held_seconds for report in reports) > 0
+
+
+async def test_a_phone_that_waits_delays_no_other_phone(world, fake, server):
+    """Beside a phone whose burst is spent, the relays to three others finish while the one to it has not."""
+    fake.completions.say(WORDS[:20], every=0.01, times=None)
+    finished = []
+
+    async def one(client, phone, profile):
+        stream = client.completions.stream(**ASK)
+        report = await world.relay(stream, client.push.to(phone, profile=profile))
+        assert report.delivered_text == "".join(WORDS[:20])
+        finished.append(phone)
+
+    async with world.client(server, push_rate=Rate(4, 50.0)) as client:
+        slow = Profile(Rate(1, 0.5), window=0.02)
+        await world.relay(world.source(["spends the burst"]), client.push.to("slow", profile=slow))
+        fast = Profile(Rate(100, 50.0), window=0.02)
+        phones = [f"fast {number}" for number in range(3)]
+        await world.together(
+            *(functools.partial(one, client, phone, slow if phone == "slow" else fast) for phone in ["slow", *phones])
+        )
+
+    assert (sorted(finished[:3]), finished[3:]) == (phones, ["slow"])
+
+
+async def test_two_relays_on_one_sink_are_both_paced(world, fake, server):
+    """Together they stay within the device's rate."""
+    fake.completions.say(WORDS[:40], every=0.01, times=None)
+    rate = Rate(2, 10.0)
+
+    async with world.client(server) as client:
+        sink = client.push.to("phone", profile=Profile(rate, window=0.01))
+
+        async def one():
+            return await world.relay(client.completions.stream(**ASK), sink)
+
+        reports = await world.together(one, one)
+
+    assert [report.delivered_text for report in reports] == ["".join(WORDS[:40])] * 2
+    assert all(report.paced_seconds > 0 for report in reports)
+    times = sorted(entry.at for entry in fake.push.requests)
+    # A push may take up to 0.2 s longer to arrive than another one.
+    assert len(times) <= rate.burst + (times[-1] - times[0] + 0.2) * rate.per_second

@@ -13,7 +13,7 @@ from .._core.relaying.batcher import BatchState
 from .._core.relaying.coalescers.protocol import Coalescer
 from .._values import Batch, CompletionChunk
 from .session import clock_here
-from .shield import on_asyncio
+from .tasks import on_asyncio
 
 
 async def batches(

@@ -1,4 +1,4 @@
-"""Content codings: identity is asked for, but proxies compress all the same (RFC 9110, section 8.4)."""
+"""Decodes compressed bodies, because proxies compress though identity is requested (RFC 9110, section 8.4)."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from ... import _errors
 _AUTOMATIC = 32 + zlib.MAX_WBITS
 _RAW = -zlib.MAX_WBITS
 _GZIP = b"\x1f\x8b"
-_STRIDE = 4096  # how much is looked at in one go, because zlib copies what follows a member
+_STRIDE = 4096  # decoded at once, because zlib copies what follows a member
 
 
 class Inflater:
-    """Undoes a Content-Encoding of gzip or deflate, piece by piece; identity passes through.
+    """Decodes a Content-Encoding of gzip or deflate, piece by piece; identity passes through.
 
-    What is cut off is decoded as far as it goes: whether a body is whole is for its format to say.
+    A truncated body is decoded as far as it goes; its format shows whether it is complete.
     gzip may come in members, one after the other (RFC 1952, section 2.2); deflate may lack the zlib header that it
-    should have; bytes after the end mean nothing.
+    should have; bytes after the end are ignored.
 
     Attributes:
-        plain: Whether there is nothing to undo.
+        plain: Whether there is nothing to decode.
     """
 
     def __init__(self, content_encoding: str) -> None:
@@ -39,14 +39,14 @@ class Inflater:
 
         Args:
             data: The bytes of the body.
-            limit: How many bytes this piece may become, because a small one may stand for gigabytes.
+            limit: The largest decoded size of this piece in bytes, because a small one may expand to gigabytes.
 
         Returns:
             The decoded bytes.
 
         Raises:
-            MalformedEvent: The bytes are not what the header says.
-            EventTooLarge: They become more than `limit`.
+            MalformedEvent: The bytes are not in the format of the header.
+            EventTooLarge: The decoded bytes are more than `limit`.
         """
         if self.plain:
             return data
@@ -74,7 +74,7 @@ class Inflater:
         return bytes(decoded)
 
     def _begin(self, head: bytes) -> None:
-        """Look at the first two bytes of what may be a member."""
+        """Choose the format from the first two bytes of a member."""
         if self._member is not None and self._member.eof:
             self._member = zlib.decompressobj(_AUTOMATIC) if head == _GZIP else None
         elif self._deflate and head != _GZIP and not _has_zlib_header(head):
@@ -83,5 +83,5 @@ class Inflater:
 
 
 def _has_zlib_header(head: bytes) -> bool:
-    """RFC 1950, section 2.2: the method is deflate, and the check bits are right."""
+    """Return whether the bytes are a zlib header: method deflate, correct check bits (RFC 1950, section 2.2)."""
     return head[0] & 15 == 8 and int.from_bytes(head, "big") % 31 == 0

@@ -68,7 +68,7 @@ _FRAMING = frozenset({"Content-Length", "Transfer-Encoding"})
 
 @frozen
 class Request:
-    """What is to be sent.
+    """A request to send.
 
     Attributes:
         method: The HTTP method.
@@ -90,7 +90,7 @@ class Request:
 
 
 def checked_headers(argument: str, headers: object) -> dict[str, str]:
-    """Check headers that came from a caller, so that none can smuggle in another (RFC 9110, section 5).
+    """Check a caller's headers, so that none can inject another (RFC 9110, section 5).
 
     Returns:
         The headers, their names in one spelling, so that a later one replaces an earlier one whatever its case.
@@ -116,14 +116,14 @@ def checked_headers(argument: str, headers: object) -> dict[str, str]:
 
 @frozen
 class Reply:
-    """What came back.
+    """The answer to a request.
 
     Attributes:
         status: The HTTP status.
         headers: The headers, their names in lower case.
         body: The body; empty where a successful reply is read as a stream.
         token: The access token that the request carried.
-        at: When it came, in seconds since 1970.
+        at: When it arrived, in seconds since 1970.
     """
 
     status: int
@@ -139,7 +139,7 @@ class Reply:
 
     @property
     def correlation_id(self) -> str:
-        """The header that Genesys Cloud support asks for, under either of its names."""
+        """The correlation id, which Genesys Cloud support asks for, from either of its headers."""
         return self.headers.get("inin-correlation-id") or self.headers.get("genesys-correlation-id") or ""
 
     @property
@@ -173,7 +173,7 @@ def _epoch_seconds(date: str) -> float | None:
 
 
 def status_error(reply: Reply) -> StatusError:
-    """Make the exception that an unsuccessful reply stands for."""
+    """Return the exception for an unsuccessful reply."""
     payload = _as_object(reply.body)
     message = _message(payload) or _plain_message(reply)
     if 300 <= reply.status < 400 and "location" in reply.headers:
@@ -190,7 +190,7 @@ def status_error(reply: Reply) -> StatusError:
 
 
 def stream_error(payload: Any, body: str) -> StatusError:
-    """Make the exception that an error object inside a stream, or in a 200 body, stands for."""
+    """Return the exception for an error object inside a stream, or in the body of a 200."""
     if not isinstance(payload, Mapping):
         payload = {"message": payload}
     payload = _unnested(payload)
@@ -207,7 +207,7 @@ def stream_error(payload: Any, body: str) -> StatusError:
 
 
 def is_error_object(payload: Mapping[str, Any]) -> bool:
-    """Tell an error object from a chunk: an `error` that says something, or Genesys Cloud's own error body."""
+    """Return whether an object is an error, not a chunk: it has an `error`, or is Genesys Cloud's own error body."""
     if payload.get("error"):
         return True
     if "choices" in payload:
@@ -258,7 +258,7 @@ def _as_object(body: bytes) -> Mapping[str, Any]:
 
 
 def _unnested(payload: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Bring OpenAI's shape, whose fields are inside `error`, to the one of the others: Genesys Cloud's and OAuth's."""
+    """Return the error's fields at the top, as Genesys Cloud and OAuth have them; OpenAI nests them in `error`."""
     inner = payload.get("error")
     return {**payload, "error": None, **inner} if isinstance(inner, Mapping) else payload
 
@@ -291,13 +291,13 @@ def _plain_message(reply: Reply) -> str:
 
 
 def _wait_in_words(status: int, message: str) -> float | None:
-    """Genesys Cloud's 429 says it in its message as well, and gateways have been seen to drop the header."""
+    """Return the wait that Genesys Cloud's 429 names in its message, for gateways that drop the Retry-After header."""
     found = re.search(r"[Rr]etry the request in \[([0-9]+)\] seconds", message)
     return float(found[1]) if found and status == 429 else None
 
 
 def _status_in(payload: Mapping[str, Any]) -> int:
-    """The status that an error without one stands for: a number that it names, or what its words mean."""
+    """Return the status of an error object without one, from a number or the words in it."""
     for name in ("status", "status_code", "code"):
         value = payload.get(name)
         if isinstance(value, str) and re.fullmatch(r"[45][0-9][0-9]", value):

@@ -1,4 +1,4 @@
-"""Where Genesys Cloud is: the regions in every spelling that users have in their shells, and plain URLs."""
+"""Finds the addresses of a Genesys Cloud region, in any of its spellings, or of a URL."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ _HOST_NAME = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 
 @frozen
 class Endpoints:
-    """The two addresses of an organisation.
+    """The two addresses of an organisation, without a slash at the end.
 
     Attributes:
-        base_url: Where the API is, without a slash at the end.
-        login_url: Where tokens are, without a slash at the end.
+        base_url: The API's.
+        login_url: The token endpoint's.
     """
 
     base_url: str
@@ -58,14 +58,15 @@ def endpoints(
     login_url: str | None = None,
     allow_insecure_http: bool = False,
 ) -> Endpoints:
-    """Find the addresses of a region.
+    """Return the addresses of a region.
 
     Args:
         region: An AWS region ("eu-west-1", "eu_west_1", "prod_eu_west_1"), a domain ("mypurecloud.ie",
-            "api.mypurecloud.ie") or a URL; "us-east-1" when nothing is said at all.
-        base_url: The API's URL, which wins over the region.
-        login_url: The token endpoint's URL, which wins over the region; where only `base_url` is given, it is derived.
-        allow_insecure_http: Whether an http URL may name another machine than this one.
+            "api.mypurecloud.ie") or a URL; "us-east-1" without any argument.
+        base_url: The API's URL, which takes precedence over the region.
+        login_url: The token endpoint's URL, which takes precedence over the region; derived if only `base_url` is
+            given.
+        allow_insecure_http: Whether an http URL may name another machine.
 
     Returns:
         The addresses.
@@ -137,7 +138,7 @@ def _checked(name: str, url: str, allow_insecure_http: bool) -> str:
 
 
 def _host_of(url: str) -> str:
-    """The URL's host; "" where there is none, or none that could be reached."""
+    """Return the URL's host, or "" if it has none, or an invalid one."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname or "", parts.port

@@ -1,7 +1,7 @@
-"""What a client is set to, from its arguments and from the environment.
+"""The settings of a client, from its arguments and the environment.
 
-Who the client is and where it goes (credentials, region, addresses) are matters of configuration, and their errors are
-`ConfigurationError`; any other setting is an argument, like those of a call.
+Errors in credentials, region and addresses are `ConfigurationError`; those in any other setting are `InvalidArgument`,
+as in a call.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from .regions import endpoints
 from .retry import Retry
 
 COMPLETIONS_PATH = "/api/v2/ai/llm/completions"
-"""Where completions are asked for; the path is not in Genesys Cloud's public API catalogue."""
+"""The path of completions; it is not in Genesys Cloud's public API catalogue."""
 
 PUSH_PATH = "/api/v2/notifications/push"
-"""Where pushes are sent; the path is not in Genesys Cloud's public API catalogue."""
+"""The path of pushes; it is not in Genesys Cloud's public API catalogue."""
 
 MAX_EVENT_BYTES = 16 * 2**20
-"""How large an event may grow, in bytes."""
+"""The largest event of a stream, in bytes."""
 
 _VARIABLES: dict[str, tuple[str, ...]] = {
     "client_id": ("GENESYSCLOUD_OAUTHCLIENT_ID", "GENESYS_CLOUD_CLIENT_ID", "GENESYS_CLIENT_ID"),
@@ -39,18 +39,18 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
 
 @frozen
 class Settings:
-    """Everything that a call needs to know of its client.
+    """The settings of a client.
 
     Attributes:
-        base_url: Where the API is.
-        login_url: Where tokens are.
-        completions_url: Where completions are asked for.
-        push_url: Where pushes are sent.
+        base_url: The API's address.
+        login_url: The address of the token endpoint, without its path.
+        completions_url: The URL of completions.
+        push_url: The URL of pushes.
         headers: Headers of every request.
-        timeouts: The clocks of every call.
-        retry: The patience of every call.
+        timeouts: The timeouts of every call.
+        retry: The retry policy of every call.
         max_event_bytes: How large an event may grow, in bytes.
-        on_event: Told of every `Exchange`.
+        on_event: Called with every `Exchange`.
     """
 
     base_url: str
@@ -64,10 +64,10 @@ class Settings:
     on_event: Callable[[object], None] | None = field(default=None, repr=False)
 
     def changed(self, **changes: Any) -> Settings:
-        """The same settings but for what is not None.
+        """Return these settings with those changes that are not None.
 
         Raises:
-            InvalidArgument: A setting is of the wrong kind.
+            InvalidArgument: A setting is of the wrong type or out of range.
         """
         wanted = {name: value for name, value in changes.items() if value is not None}
         for name, cls in (("timeouts", Timeouts), ("retry", Retry)):
@@ -91,11 +91,11 @@ def settings(
     allow_insecure_http: bool,
     **changes: Any,
 ) -> Settings:
-    """Work out a client's settings from its arguments.
+    """Return a client's settings from its arguments.
 
     Raises:
         ConfigurationError: The region is unknown, or an address is unsafe.
-        InvalidArgument: A setting is of the wrong kind.
+        InvalidArgument: A setting is of the wrong type or out of range.
     """
     place = endpoints(region, base_url=base_url, login_url=login_url, allow_insecure_http=allow_insecure_http)
     for name, path in (("completions_path", completions_path), ("push_path", push_path)):
@@ -111,10 +111,10 @@ def settings(
 
 
 def from_environment(environment: Mapping[str, str], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a client, those that are given and those that environment variables give.
+    """Return the arguments of a client: those that are given, and those from environment variables.
 
-    An empty variable is one that is not set, as None is an argument that is not given; a token in the environment wins
-    over credentials there.
+    An empty variable counts as not set, and None as not given; a token in the environment takes precedence over
+    credentials there.
     """
     given = {argument: value for argument, value in arguments.items() if value is not None}
     found: dict[str, Any] = {}
@@ -131,7 +131,7 @@ def from_environment(environment: Mapping[str, str], arguments: Mapping[str, Any
 
 
 def missing_credentials() -> _errors.ConfigurationError:
-    """The error that says what to do when there is nothing to authorise with."""
+    """Return the error of a client without credentials, which says how to give them."""
     msg = (
         "no credentials: give client_id and client_secret, or access_token, or set "
         f"{_VARIABLES['client_id'][0]} and {_VARIABLES['client_secret'][0]}"

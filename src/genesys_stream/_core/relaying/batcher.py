@@ -122,7 +122,7 @@ class BatchState:
         """
         text = item.text if isinstance(item, CompletionChunk) else item
         if not isinstance(text, str):
-            raise InvalidArgument("the source", f"must yield CompletionChunk or str, not {kind(item)}")
+            raise InvalidArgument("the source", f"must yield CompletionChunk or str, not {type_name(item)}")
         before = self.due
         self._queue.feed(text, now)
         due = self.due

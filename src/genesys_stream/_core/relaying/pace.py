@@ -26,6 +26,7 @@ class Pace:
         self._limiter = limiter
         self._turn: Turn | None = None
         self._asked_at = 0.0
+        self._waits = False
         self.turn_at: float | None = None
         self.granted = limiter is None
         self.paced_seconds = 0.0
@@ -58,10 +59,11 @@ class Pace:
             now: The clock's time in seconds.
         """
         if at > now:
-            self.turn_at = at
+            self.turn_at, self._waits = at, True
             return
-        self.paced_seconds += now - self._asked_at
-        self._turn, self.turn_at, self.granted = None, None, True
+        if self._waits:
+            self.paced_seconds += now - self._asked_at
+        self._turn, self.turn_at, self._waits, self.granted = None, None, False, True
 
     def ask_again(self) -> None:
         """Have the limiter asked again, because the push has become the last one of its stream."""
@@ -72,7 +74,7 @@ class Pace:
         """Give the turn back, if there is one."""
         if self._turn is not None:
             self._turn.cancel()
-            self._turn, self.turn_at = None, None
+            self._turn, self.turn_at, self._waits = None, None, False
 
     def begin(self, now: float) -> None:
         """Note that a push is tried now."""

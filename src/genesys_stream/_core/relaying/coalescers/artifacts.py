@@ -13,25 +13,26 @@ from .checks import optional, seconds, whole_characters
 class _Values(Scanner):
     """Finds the ends of values, and attaches the values to the text."""
 
-    def __init__(self, values: ArtifactScanner, waiting: WaitingText) -> None:
+    def __init__(self, values: ArtifactScanner) -> None:
         super().__init__()
         self._values = values
-        self._waiting = waiting
         self._ended = False
 
-    def feed(self, text: str) -> None:
+    def look(self, waiting: WaitingText) -> None:
+        """Look at what is new in the text that waits."""
+        text = waiting.since(self.seen)
         self.seen += len(text)
         for found in self._values.scan(text):
-            self._waiting.attach(found.artifact, found.end)
+            waiting.attach(found.artifact, found.end)
             if found.artifact.complete:
                 self.ends.append(found.end)
 
-    def end(self) -> None:
-        """Attach the value that has begun and is not over; the second time changes nothing."""
+    def end(self, waiting: WaitingText) -> None:
+        """Attach the value that has begun and is not over. Idempotent."""
         if not self._ended:
             self._ended = True
             for found in self._values.end():
-                self._waiting.attach(found.artifact, found.end)
+                waiting.attach(found.artifact, found.end)
 
 
 @frozen
@@ -68,16 +69,16 @@ class JsonArtifact:
     def __attrs_post_init__(self) -> None:
         self._scanner()
 
-    def _scanner(self) -> ArtifactScanner:
-        return ArtifactScanner(self.mode, self.path, max_bytes=self.max_bytes)
+    def _scanner(self) -> _Values:
+        return _Values(ArtifactScanner(self.mode, self.path, max_bytes=self.max_bytes))
 
     def cut(self, waiting: WaitingText, now: float) -> int:
         """Cut behind the first value that is complete; without one, what is full or has waited for too long."""
-        values = waiting.memory(self, lambda: _Values(self._scanner(), waiting))
+        values = waiting.memory(self, self._scanner)
         if values.seen < waiting.start + waiting.length:
-            values.feed(waiting.since(values.seen))
+            values.look(waiting)
         if waiting.ended:
-            values.end()
+            values.end(waiting)
         if values.ends and (n := first_boundary(values.ends, waiting, self.max_bytes)):
             return n
         if waiting.size > self.max_bytes:

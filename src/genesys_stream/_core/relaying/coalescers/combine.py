@@ -65,7 +65,7 @@ class Idle:
 
     def due(self, waiting: WaitingText) -> float | None:
         """Wait for a silence, or as long as the inner strategy does."""
-        return _earliest(self.inner.due(waiting), self._own_due(waiting))
+        return _earlier(self.inner.due(waiting), self._own_due(waiting))
 
 
 @frozen
@@ -73,11 +73,18 @@ class _AnyOf:
     coalescers: tuple[Coalescer, ...]
 
     def cut(self, waiting: WaitingText, now: float) -> int:
-        cuts = [coalescer.cut(waiting, now) for coalescer in self.coalescers]
-        return min(filter(None, cuts), default=0)
+        first = 0
+        for member in self.coalescers:
+            n = member.cut(waiting, now)
+            if n and (not first or n < first):
+                first = n
+        return first
 
     def due(self, waiting: WaitingText) -> float | None:
-        return _earliest(*(coalescer.due(waiting) for coalescer in self.coalescers))
+        due: float | None = None
+        for member in self.coalescers:
+            due = _earlier(due, member.due(waiting))
+        return due
 
 
 def any_of(*coalescers: Coalescer) -> Coalescer:
@@ -129,7 +136,7 @@ class _Bounded:
 
     def due(self, waiting: WaitingText) -> float | None:
         own = None if self.max_latency is None else waiting.first_at + self.max_latency
-        due = _earliest(self.inner.due(waiting), own)
+        due = _earlier(self.inner.due(waiting), own)
         if not self.min_interval:
             return due
         allowed = waiting.cut_at + self.min_interval
@@ -165,6 +172,8 @@ def bounded(
     return _Bounded(inner, max_latency, max_bytes, min_interval)
 
 
-def _earliest(*times: float | None) -> float | None:
-    """Return the first of the times that there are; None if there is none."""
-    return min((time for time in times if time is not None), default=None)
+def _earlier(one: float | None, other: float | None) -> float | None:
+    """Return the earlier of two times; None if there is neither."""
+    if one is None or (other is not None and other < one):
+        return other
+    return one
