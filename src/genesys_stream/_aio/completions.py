@@ -89,6 +89,7 @@ class AsyncCompletionStream(BaseCompletionStream[HttpSession]):
                         self._ready.extend(reading.lost(network_error(error), now))
                 else:
                     self._ready += reading.receive(piece, self._time())
+                    piece = None  # a report that shows the locals of every frame shows nothing that was said
             except BaseException:
                 await self._release()
                 raise
