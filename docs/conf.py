@@ -48,14 +48,14 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(logging|os|pathlib|re|ssl|trio|types|typing|typing_extensions|uuid)(\..*)?"),
     (r"py:.*", r"(TypeVar|ParamSpec|optional)"),
     (r"py:.*", r"(Caption|Finder|Piece|Scripted)"),  # aliases, which the text around them explains
-    (r"py:.*", r"(genesys_stream\._.+\.)?_?[A-Z][A-Z0-9]?(_co|_contra)?"),  # type variables
+    (r"py:.*", r"(genesys_stream\._.+\.)?_?([A-Z][A-Z0-9]?|[A-Z]\w+T)(_co|_contra)?"),  # type variables
 ]
 
 
 # Clients, streams and fakes make these; users do not.
 MADE_FOR_YOU = {
     *("Completions", "AsyncCompletions", "CompletionStream", "AsyncCompletionStream"),
-    *("PushClient", "AsyncPushClient"),
+    *("PushClient", "AsyncPushClient", "FakeServer"),
 }
 
 
