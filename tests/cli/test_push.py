@@ -45,11 +45,19 @@ def test_a_push_that_is_refused_has_its_code(run, credentials, fake, status, cod
     assert fake.push.requests[-1].correlation_id in result.err
 
 
-def test_a_push_that_is_too_large_is_reported(run, credentials, fake):
+def test_a_push_that_is_too_large_is_refused_before_it_is_sent(run, credentials, fake):
     result = run("push", "--body", "x" * 5000)
 
+    assert (result.code, fake.push.requests) == (2, [])
+    assert "body" in result.err and "3584" in result.err
+
+
+def test_a_push_that_is_too_large_for_the_service_is_reported(run, credentials, fake):
+    fake.max_push_bytes = 100
+    result = run("push", "--body", "x" * 100)
+
     assert (result.code, fake.pushes) == (3, [])
-    assert "Maximum bytes: 4096" in result.err and "send less" in result.err
+    assert "Maximum bytes: 100" in result.err and "send less" in result.err
 
 
 def test_a_push_whose_answer_is_lost_is_not_sent_again(run, credentials, fake):

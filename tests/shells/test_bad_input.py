@@ -1,6 +1,7 @@
 """Whatever is handed in, at any door: a typed error that names the argument, before anything is sent."""
 
 import json
+from functools import partial
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from genesys_stream import (
     ArtifactScanner,
     AsyncClient,
     Batch,
+    Batcher,
     Client,
     ClientCredentials,
     CompletionAccumulator,
@@ -25,21 +27,23 @@ from genesys_stream import (
     InvalidArgument,
     Line,
     MarkdownBlock,
+    Paced,
     Paragraph,
     PassThrough,
     Pattern,
     Profile,
     Rate,
     Retry,
-    Schedule,
     Sentence,
+    Sink,
     StreamAssembler,
-    TextBuffer,
     Timeouts,
     TimeSize,
     Word,
     bounded,
+    coalesce,
     relay,
+    relay_each,
 )
 from genesys_stream.testing import FakeGenesys
 
@@ -124,6 +128,8 @@ DOORS = {
             "give_up_after",
             "grace",
             "max_backlog_bytes",
+            "epoch",
+            "strict",
             "on_event",
         ],
     ),
@@ -143,11 +149,21 @@ DOORS = {
     "Retry": options_of(Retry, ["attempts", "wait_initial", "wait_max", "retry_after_max", "jitter"]),
     "Rate": [("burst", lambda value: Rate(value, 1.0)), ("per_second", lambda value: Rate(1, value))],
     "Profile": [("device", Profile), ("window", lambda value: Profile(Rate(1, 1.0), value))],
-    "TextBuffer": [("text", lambda value: TextBuffer().add(value, 0.0))],
+    "Batcher": [
+        ("coalescer", Batcher),
+        ("text", lambda value: Batcher(TimeSize()).feed(value, 0.0)),
+        ("now", lambda value: Batcher(TimeSize()).feed("text", value)),
+    ],
+    "Paced": options_of(Paced, ["window", "max_bytes"]),
+    "Sink": options_of(partial(Sink, send=print, encode=bytes), ["max_bytes", "repeat", "window", "final_only"]),
+    "relay_each": [("sinks", lambda value: relay_each(["a"], value))],
+    "coalesce": [
+        ("source", lambda value: list(coalesce(value, TimeSize()))),
+        ("coalescer", lambda value: coalesce(["a"], value)),
+    ],
     "TimeSize": options_of(TimeSize, ["window", "max_bytes"]),
     "Idle": [("seconds", Idle)],
     "Pattern": [("pattern", Pattern)],
-    "Schedule": [("schedule", Schedule)],
     "ImmediateFirst": [("then", ImmediateFirst)],
     "bounded": [("inner", bounded)],
     "ArtifactScanner": [
@@ -155,7 +171,9 @@ DOORS = {
         ("path", lambda value: ArtifactScanner("element", value)),
         ("text", lambda value: ArtifactScanner("value").feed(value)),
     ],
-    **{f"{cls.__name__}.feed": [("text", lambda value, cls=cls: cls().feed(value, 0.0))] for cls in STRATEGIES},
+    **{
+        f"{cls.__name__}.feed": [("text", lambda value, cls=cls: Batcher(cls()).feed(value, 0.0))] for cls in STRATEGIES
+    },
 }
 
 
@@ -205,8 +223,8 @@ NAMED = [
     ("raw", lambda: CompletionChunk(None)),
     ("chunk", lambda: CompletionAccumulator().add({"choices": []})),
     ("batch", lambda: Envelope(["device"]).encode("text")),
-    ("text", lambda: TimeSize().feed(b"x", 0.0)),
-    ("now", lambda: TimeSize().feed("x", "0")),
+    ("text", lambda: Batcher(TimeSize()).feed(b"x", 0.0)),
+    ("now", lambda: Batcher(TimeSize()).feed("x", "0")),
     ("stream_id", lambda: StreamAssembler(5)),
     ("retry", lambda: relay(["x"], print, retry=3)),
     ("grace", lambda: relay(["x"], print, grace="5")),

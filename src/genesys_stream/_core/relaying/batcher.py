@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from ..._errors import InvalidArgument
 from ..._values import Batch, CompletionChunk
-from ..._values._checks import check_kind
+from ..._values._checks import check_kind, shown
 from ..._wire import type_name
 from .coalescers.protocol import Coalescer
 from .queue import TextQueue
+
+LONGEST_TIME = 1e15
+"""The largest time of a clock, in seconds, in either direction: thirty million years."""
 
 
 class Batcher:
@@ -48,8 +51,8 @@ class Batcher:
                 called again if need be.
         """
         check_kind("text", text, str)
-        if not isinstance(now, (int, float)):
-            raise InvalidArgument("now", f"must be a number of seconds, not {type_name(now)}")
+        if not isinstance(now, (int, float)) or not abs(now) <= LONGEST_TIME:
+            raise InvalidArgument("now", f"must be a number of seconds, not {shown(now)}")
         self._queue.feed(text, now)
         return self._ready()
 
