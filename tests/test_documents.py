@@ -156,10 +156,10 @@ class TestReference:
         assert {names(argument)[0]: tuple(names(variables)) for argument, variables in table} == settings._VARIABLES
 
     def test_timeouts(self):
-        """Every clock, and its default."""
-        table = rows(read("docs/reference/client.md"), "clock", "default", "runs")
+        """Every timeout, and its default."""
+        table = rows(read("docs/reference/client.md"), "timeout", "default", "limits the time")
 
-        assert {names(clock)[0]: seconds(default) for clock, default, _ in table} == attrs.asdict(
+        assert {names(timeout)[0]: seconds(default) for timeout, default, _ in table} == attrs.asdict(
             genesys_stream.Timeouts()
         )
 
