@@ -19,10 +19,13 @@ author = "The genesys-stream developers"
 project_copyright = author
 release = version = metadata.version(project)
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
 exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"{project} {release}"
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
+copybutton_prompt_text = "$ "  # which is shown before commands, and not copied
 
 myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
@@ -45,14 +48,14 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(logging|os|pathlib|re|ssl|trio|types|typing|typing_extensions|uuid)(\..*)?"),
     (r"py:.*", r"(TypeVar|ParamSpec|optional)"),
     (r"py:.*", r"(Caption|Finder|Piece|Scripted)"),  # aliases, which the text around them explains
-    (r"py:.*", r"(genesys_stream\._.+\.)?_?[A-Z][A-Z0-9]?(_co|_contra)?"),  # type variables
+    (r"py:.*", r"(genesys_stream\._.+\.)?_?([A-Z][A-Z0-9]?|[A-Z]\w+T)(_co|_contra)?"),  # type variables
 ]
 
 
-# Clients, streams and fakes make these; how is nobody else's business.
+# Clients, streams and fakes make these; users do not.
 MADE_FOR_YOU = {
     *("Completions", "AsyncCompletions", "CompletionStream", "AsyncCompletionStream"),
-    *("PushClient", "AsyncPushClient", "PushSink", "AsyncPushSink"),
+    *("PushClient", "AsyncPushClient", "FakeServer"),
 }
 
 
@@ -74,8 +77,8 @@ def hide_arguments(app: Sphinx, what: str, name: str, obj: object, options: obje
         del lines[start:end]
 
 
-def find_at_the_door(app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.Element) -> Any:
-    """Resolve `genesys_stream._room.Name`, which annotations mention, to the public `genesys_stream.Name`."""
+def find_public_name(app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.Element) -> Any:
+    """Resolve `genesys_stream._module.Name`, which annotations mention, to the public `genesys_stream.Name`."""
     name = str(node.get("reftarget", "")).rpartition(".")[2]
     if node.get("refdomain") != "py" or name not in genesys_stream.__all__:
         return None
@@ -94,6 +97,6 @@ def leave_builtins_plain(app: Sphinx, doctree: nodes.document) -> None:
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("doctree-read", leave_builtins_plain)
-    app.connect("missing-reference", find_at_the_door)
+    app.connect("missing-reference", find_public_name)
     app.connect("autodoc-process-signature", tidy_signatures)
     app.connect("autodoc-process-docstring", hide_arguments, priority=400)  # before napoleon reads them

@@ -1,4 +1,4 @@
-"""Answer a question on a phone, while the model is still speaking.
+"""Answer a question on a phone, while the model generates the answer.
 
 Reads GENESYSCLOUD_OAUTHCLIENT_ID, GENESYSCLOUD_OAUTHCLIENT_SECRET, GENESYSCLOUD_REGION and MOBILE_DEVICE_TOKEN.
 Ctrl-C stops the model; what it said until then is still delivered.

@@ -1,4 +1,4 @@
-"""Show an answer on the terminal as it is said, and then how it flowed.
+"""Show an answer on the terminal as it is generated, and then its timing.
 
 Reads GENESYSCLOUD_OAUTHCLIENT_ID, GENESYSCLOUD_OAUTHCLIENT_SECRET and GENESYSCLOUD_REGION.
 """

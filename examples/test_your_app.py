@@ -60,7 +60,7 @@ def test_the_question_reaches_the_model(fake: FakeGenesys, client: Client) -> No
 
 
 def test_a_rate_limit_loses_nothing(fake: FakeGenesys, client: Client) -> None:
-    fake.completions.say("RetryState is a virtue, and a retry policy.", every=0.005)
+    fake.completions.say("Patience is a virtue, and so is a retry policy.", every=0.005)
     fake.push.rate_limit(retry_after=0.1, times=2)
 
     report = answer(client, "How do you handle 429?", "device-1")

@@ -52,11 +52,13 @@ def run(environment: dict[str, str], *command: str, status: int = 0) -> str:
 
 
 def test_every_example_is_listed_and_run_here():
-    """A new example has a line in examples/README.md and a test in this file."""
+    """A new example has a line in examples/README.md, a place in docs/examples.md and a test in this file."""
     table = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    page = (EXAMPLES.parent / "docs" / "examples.md").read_text(encoding="utf-8")
     tests = Path(__file__).read_text(encoding="utf-8")
     for path in EXAMPLES.glob("*.py"):
         assert f"[{path.name}]({path.name})" in table
+        assert f"../examples/{path.name}\n" in page
         assert f'"{path.name}"' in tests
 
 

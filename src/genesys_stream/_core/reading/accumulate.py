@@ -243,8 +243,8 @@ class CompletionAccumulator:
             chunk: The next chunk of the stream.
 
         Returns:
-            Whether it has content: a piece of text, of a tool call or of anything else in a delta, or a finish reason.
-            A role alone is no content.
+            Whether it has content, which is a piece of text, of a tool call or of anything else in a delta, or a finish
+            reason. A role alone is no content.
 
         Raises:
             MalformedEvent: The chunk does not have the structure of a chunk; nothing was added.

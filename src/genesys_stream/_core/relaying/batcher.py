@@ -75,7 +75,7 @@ class Batcher:
             now: The clock's time in seconds.
 
         Returns:
-            The last batches: all that is left.
+            The last batches, with all that is left.
         """
         self._queue.close(now)
         return self._ready()
