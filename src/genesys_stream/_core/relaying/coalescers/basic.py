@@ -94,7 +94,7 @@ class Paced(TimeSize):
             return TimeSize.cut(self, waiting, now)
         if waiting.queued or (waiting.cuts == 1 and waiting.first_at < waiting.cut_at + self.window <= now):
             return waiting.whole()
-        return first_shown(waiting)
+        return 0 if waiting.start else first_shown(waiting)
 
     def due(self, waiting: WaitingText) -> float:
         """Wait for the end of the window; the first one opens with the first push."""
