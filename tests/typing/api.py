@@ -84,6 +84,7 @@ from genesys_stream import (
     TimeSize,
     Timing,
     ToolCall,
+    Turn,
     Undelivered,
     UnexpectedContent,
     Usage,
@@ -91,6 +92,7 @@ from genesys_stream import (
     Word,
     any_of,
     bounded,
+    coalesce,
     relay,
     relay_each,
 )
@@ -343,10 +345,20 @@ def batches() -> None:
     assert_type(batcher.feed("text", 0.0), list[Batch])
     assert_type(batcher.due, float | None)
     assert_type(batcher.close(1.0), list[Batch])
+    for batch in coalesce(["text"], Sentence()):
+        assert_type(batch, Batch)
+
+
+async def async_batches(stream: AsyncCompletionStream) -> None:
+    async for batch in coalesce(stream, Sentence()):
+        assert_type(batch, Batch)
 
 
 def make_sinks(limits: RateLimits) -> Sink:
     limiter: Limiter = limits.limiter(["device"], Rate(4, 1.0))
+    turn: Turn = limiter.turn()
+    turn.request(0.0, final=False)
+    turn.cancel()
     return Sink(
         send=lambda content, batch: None, encode=lambda batch: batch.text.encode(), max_bytes=4096, limiter=limiter
     )
