@@ -11,7 +11,7 @@ from ._core.http.settings import Settings
 from ._core.relaying.limits import ANDROID_FOREGROUND, Profile, RateLimits
 from ._core.relaying.payload import MAX_PAYLOAD_BYTES, TITLE, Caption, Envelope, count_received, encode_push
 from ._values import Batch, PushReceipt
-from ._values._checks import check_kind
+from ._values._checks import check_kind, with_checked_names
 
 Receipt_co = TypeVar("Receipt_co", covariant=True)
 ReceiptT = TypeVar("ReceiptT")
@@ -135,6 +135,7 @@ class Pushes(Generic[ReceiptT, SinkT]):
         self._limits.count(self._now())
         return (yield from flow)
 
+    @with_checked_names
     def to(
         self,
         *targets: str,
