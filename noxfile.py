@@ -22,7 +22,7 @@ nox.options.reuse_venv = "yes"
 nox.options.error_on_external_run = True
 # A Python that is not on this machine is skipped, and nox says so; `--error-on-missing-interpreters` insists.
 nox.options.error_on_missing_interpreters = False
-nox.options.sessions = ["lint", "floors", "typing", "tests", "core_coverage", "minimums", "docs", "build"]
+nox.options.sessions = ["lint", "layers", "typing", "tests", "core_coverage", "minimums", "docs", "build"]
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 SUPPORTED = nox.project.python_versions(PYPROJECT)
@@ -38,7 +38,7 @@ def lint(session: nox.Session) -> None:
 
 
 @nox.session
-def floors(session: nox.Session) -> None:
+def layers(session: nox.Session) -> None:
     """Imports only go down, and the core stays free of I/O, clocks, locks and threads."""
     session.install(*group("lint"))
     session.run("lint-imports", "--no-cache", *session.posargs, env={"PYTHONPATH": "src"})

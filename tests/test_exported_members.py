@@ -1,4 +1,4 @@
-"""The front door: what it names, it has; and nobody pays for what he does not ask for."""
+"""The public names: each can be imported, and is imported only when it is used."""
 
 import ast
 import subprocess

@@ -15,7 +15,7 @@ from ._core.relaying.limits import GENESYS, Rate, RateLimits
 from ._http import MAX_CONNECTIONS
 from ._session import BaseSession
 from ._values import Timeouts
-from ._values._checks import check_kind, check_whole
+from ._values._checks import check_kind, check_whole, with_checked_names
 
 SessionT = TypeVar("SessionT", bound=BaseSession)
 
@@ -23,6 +23,7 @@ SessionT = TypeVar("SessionT", bound=BaseSession)
 class BaseClient(Generic[SessionT]):
     """The base of `Client` and `AsyncClient`."""
 
+    @with_checked_names
     def __init__(
         self,
         client_id: str | None = None,
@@ -141,6 +142,7 @@ class BaseClient(Generic[SessionT]):
         """
         return cls(**from_environment(os.environ, arguments))
 
+    @with_checked_names
     def with_options(
         self,
         *,

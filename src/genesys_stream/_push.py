@@ -11,7 +11,7 @@ from ._core.http.settings import Settings
 from ._core.relaying.limits import ANDROID_FOREGROUND, Profile, RateLimits
 from ._core.relaying.payload import MAX_PAYLOAD_BYTES, TITLE, Caption, Envelope, count_received, encode_push
 from ._values import Batch, PushReceipt
-from ._values._checks import check_kind
+from ._values._checks import check_kind, with_checked_names
 
 Receipt_co = TypeVar("Receipt_co", covariant=True)
 ReceiptT = TypeVar("ReceiptT")
@@ -135,6 +135,7 @@ class Pushes(Generic[ReceiptT, SinkT]):
         self._limits.count(self._now())
         return (yield from flow)
 
+    @with_checked_names
     def to(
         self,
         *targets: str,
@@ -143,7 +144,7 @@ class Pushes(Generic[ReceiptT, SinkT]):
         data: Mapping[str, str] | None = None,
         ref: str = "",
         mode: Literal["delta", "tail", "snapshot"] = "delta",
-        alert: Literal["all", "final"] = "final",
+        alert: Literal["all", "final"] | None = None,
         max_payload_bytes: int = MAX_PAYLOAD_BYTES,
         profile: Profile | None = ANDROID_FOREGROUND,
         dry_run: bool = False,
@@ -159,7 +160,7 @@ class Pushes(Generic[ReceiptT, SinkT]):
             mode: What the payloads hold: "delta", the new text alone; "tail", the end of the text before it as well; or
                 "snapshot", all of the text before it, as far as it fits.
             alert: Which payloads have a title and a body: the "final" one alone, so that the others show no
-                notification; or "all".
+                notification; or "all". By default "all" where the profile is `visible`, else "final".
             max_payload_bytes: The limit for one encoded payload, in bytes.
             profile: What the devices bear, such as `APNS_ALERT`; None for no limit but the credential's.
             dry_run: Whether to do everything but send.
@@ -170,6 +171,9 @@ class Pushes(Generic[ReceiptT, SinkT]):
         Raises:
             InvalidArgument: An argument is invalid.
         """
+        check_kind("profile", profile, Profile, optional=True)
+        if alert is None:
+            alert = "all" if profile is not None and profile.visible else "final"
         envelope = Envelope(
             targets,
             title=title,
@@ -180,7 +184,6 @@ class Pushes(Generic[ReceiptT, SinkT]):
             alert=alert,
             max_payload_bytes=max_payload_bytes,
         )
-        check_kind("profile", profile, Profile, optional=True)
 
         def send(content: bytes, batch: Batch) -> ReceiptT:  # noqa: ARG001 - the payload says all of it
             held = [content]

@@ -20,7 +20,7 @@ from ._core.relaying.sink import AsyncSink, Sink
 from ._outlets import Outlet, RelaySettings
 from ._sync.relay import Relay
 from ._values import Batch, CompletionChunk, RelayReport
-from ._values._checks import check_hook, check_kind, check_seconds, check_whole
+from ._values._checks import check_hook, check_kind, check_seconds, check_whole, hint_at
 from ._wire import type_name
 
 if TYPE_CHECKING:
@@ -186,7 +186,8 @@ def _check_sink(argument: str, sink: object, *, is_async: bool) -> None:
 def _checked(options: RelayOptions) -> RelayOptions:
     for name in options:
         if name not in RelayOptions.__annotations__:
-            raise _errors.InvalidArgument(name, f"is not an option of a relay; it takes {', '.join(_OPTIONS)}")
+            hint = hint_at(name, _OPTIONS) or f"it takes {', '.join(_OPTIONS)}"
+            raise _errors.InvalidArgument(name, f"is not an option of a relay; {hint}")
     coalescer = options.get("coalescer")
     if coalescer is not None:
         check_coalescer("coalescer", coalescer)

@@ -217,7 +217,7 @@ class TestTheDefault:
         lines = relayed(said, lambda: (None, channel(window=APNS_ALERT.window)))
 
         assert_delivered(lines)
-        assert pushes(lines) == [0.0, 15.5, 19.5]
+        assert pushes(lines) == [0.0, 15.0, 19.5]
 
     def test_what_is_said_while_a_push_waits_for_its_turn_goes_along(self):
         """Whole characters, that is: one that may still grow takes the next."""

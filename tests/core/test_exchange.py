@@ -95,12 +95,12 @@ class TestReply:
         assert Reply(200).media_type == ""
 
     @pytest.mark.parametrize(
-        "noun",
+        "value",
         [Request("POST", "https://x", {"Authorization": "sesame"}, b"sesame"), Reply(200, {}, b"sesame", "sesame")],
     )
-    def test_repr_keeps_secrets(self, noun):
+    def test_repr_keeps_secrets(self, value):
         """Neither a body nor a token is in a repr."""
-        assert "sesame" not in repr(noun)
+        assert "sesame" not in repr(value)
 
 
 class TestRetryAfter:

@@ -120,7 +120,9 @@ class TestProfiles:
         """The vendors' numbers hold in any span, by arithmetic."""
         assert rate.burst + rate.per_second * seconds <= most
 
-    @pytest.mark.parametrize("fields", [{"device": 4}, {"device": GENESYS, "window": -1.0}])
+    @pytest.mark.parametrize(
+        "fields", [{"device": 4}, {"device": GENESYS, "window": -1.0}, {"device": GENESYS, "visible": 1}]
+    )
     def test_a_profile_is_checked(self, fields: dict[str, Any]) -> None:
         """What is no rate and no time is refused by its name."""
         with pytest.raises(InvalidArgument, match="must be"):

@@ -590,7 +590,7 @@ class TestBackPressure:
         assert (batch.text, batch.seq, batch.offset) == ("more", 2, 10)
 
     def test_a_hold_beyond_patience(self):
-        """A backlog that grows full while the sink asks for more patience than there is is listed at once."""
+        """A backlog that grows full while the sink asks for a longer wait than is allowed is listed at once."""
         relay = Relaying(max_backlog_bytes=5)
         relay.feed("many", 0.0)
         relay.failed(relay.take(0.0), _errors.AmbiguousDelivery("lost"), 0.0)

@@ -23,6 +23,7 @@ from genesys_stream._values import (
     Delta,
     FunctionCall,
     Message,
+    PushReceipt,
     RelayReport,
     ServerSentEvent,
     ToolCall,
@@ -408,6 +409,64 @@ class TestRelayReport:
         with pytest.raises(ConnectFailed, match="x") as caught:
             report.raise_for_undelivered()
         assert report is caught.value.report
+
+    def test_to_dict(self):
+        """It can be written as JSON, and holds no text unless asked for."""
+        completion = attrs.evolve(completion_of("säcret"), usage=Usage(completion_tokens=2))
+        report = RelayReport(
+            completion,
+            (Delivery(Batch("sä", seq=1), PushReceipt("id"), attempts=2, resent=1),),
+            (Undelivered(Batch("cret", seq=2, offset=3, state="error"), ConnectFailed("secret"), ambiguous=True),),
+            state="error",
+            error=ConnectFailed("secret"),
+            resent=1,
+            held_seconds=0.5,
+            stream_id="01JD",
+        )
+        numbers = {"epoch": 1, "deltas": 1, "first_at": 0.0, "last_at": 0.0}
+
+        told = report.to_dict()
+
+        assert told == {
+            "stream_id": "01JD",
+            "state": "error",
+            "error": "ConnectFailed",
+            "finish_reason": completion.finish_reason,
+            "completion_tokens": 2,
+            "bytes": 7,
+            "delivered_bytes": 3,
+            "undelivered_bytes": 4,
+            "resent": 1,
+            "held_seconds": 0.5,
+            "paced_seconds": 0.0,
+            "pushes": [
+                {**numbers, "seq": 1, "offset": 0, "bytes": 3, "state": "streaming", "attempts": 2, "resent": 1}
+            ],
+            "undelivered": [
+                {
+                    **numbers,
+                    "seq": 2,
+                    "offset": 3,
+                    "bytes": 4,
+                    "state": "error",
+                    "error": "ConnectFailed",
+                    "ambiguous": True,
+                }
+            ],
+        }
+        assert json.loads(json.dumps(told)) == told
+        assert "cret" not in json.dumps(told)
+
+    def test_to_dict_with_text(self):
+        """With `text` it holds the text as a whole and that of each batch."""
+        report = RelayReport(
+            completion_of("abc"), (Delivery(Batch("ab")),), (Undelivered(Batch("c"), ConnectFailed("x")),)
+        )
+
+        told = report.to_dict(text=True)
+
+        assert (told["text"], told["pushes"][0]["text"], told["undelivered"][0]["text"]) == ("abc", "ab", "c")
+        assert (told["completion_tokens"], told["error"]) == (None, None)
 
     def test_final(self):
         """A batch is the last one when the stream is over, however it ended."""

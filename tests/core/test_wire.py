@@ -197,7 +197,7 @@ class TestCallersClasses:
 
 class TestOut:
     def test_unstructure(self):
-        """Nouns become objects, wherever they are: nulls and a call's index are left out, unknown keys return."""
+        """Values become objects, wherever they are: nulls and a call's index are left out, unknown keys return."""
         message = Message(content="a", tool_calls=(ToolCall(1, "id", function=FunctionCall("f"), extra={"x": 1}),))
 
         assert unstructure({"messages": [message], "n": None}) == {

@@ -200,7 +200,7 @@ async def test_cancelled_at_any_point(loop_world, client_of, fake, way):
     fake.push.late(0.002, times=None)
     rng = random.Random(way)
 
-    async def errand(client, kind):
+    async def work(client, kind):
         if kind == 0:
             await client.completions.stream(**ASK).result()
         elif kind == 1:
@@ -213,9 +213,9 @@ async def test_cancelled_at_any_point(loop_world, client_of, fake, way):
     async def cancelled(client, kind, delay):
         if way == "by_scope":
             with anyio.move_on_after(delay):
-                await errand(client, kind)
+                await work(client, kind)
             return
-        task = asyncio.ensure_future(errand(client, kind))
+        task = asyncio.ensure_future(work(client, kind))
         await asyncio.sleep(delay)
         task.cancel()
         await asyncio.wait([task])
@@ -224,7 +224,7 @@ async def test_cancelled_at_any_point(loop_world, client_of, fake, way):
         for number in range(20):
             await asyncio.gather(*(cancelled(client, (number + k) % 3, rng.uniform(0, 0.03)) for k in range(6)))
         with anyio.fail_after(5):
-            await asyncio.gather(*(errand(client, 0) for _ in range(4)))
+            await asyncio.gather(*(work(client, 0) for _ in range(4)))
     assert settle(lambda: fake.open_connections == 0)
 
 

@@ -466,7 +466,7 @@ class TestTokenFlow:
         refresh.wait()
 
     def test_landed_already(self, loop_world):
-        """Who comes after the landing does not wait."""
+        """A caller that comes after the refresh has finished does not wait."""
         refresh = TokenRefresh()
         refresh.finish("sesame", None)
         loop_world.run(refresh.wait_async)
@@ -474,7 +474,7 @@ class TestTokenFlow:
         assert "sesame" not in repr(refresh)
 
     def test_loop_gone(self, loop_world):
-        """A landing wakes those whose event loop still runs, and does not mind the others."""
+        """The end of a refresh wakes the callers whose event loop still runs, and ignores the others."""
         refresh = TokenRefresh()
 
         async def give_up():

@@ -1,4 +1,4 @@
-"""Whatever is handed in, at any door: a typed error that names the argument, before anything is sent."""
+"""Whatever is handed in, at any entry point: a typed error that names the argument, before anything is sent."""
 
 import json
 from functools import partial
@@ -62,7 +62,7 @@ ODD = [
 
 
 def options_of(function, names):
-    """(name, door): each door is a function of one argument, and makes the call with all the others in order."""
+    """(name, call): each call is a function of one argument, and makes the call with all the others in order."""
     return [(name, lambda value, name=name: function(**{name: value})) for name in names]
 
 
@@ -83,7 +83,7 @@ ARGUMENTS = (
     *("max_event_bytes", "push_rate", "on_event"),
 )
 STRATEGIES = [PassThrough, TimeSize, FinalOnly, Word, Sentence, Line, Paragraph, MarkdownBlock]
-DOORS = {
+ENTRY_POINTS = {
     "Client": options_of(_client(Client), ARGUMENTS),
     "AsyncClient": options_of(_client(AsyncClient), ARGUMENTS),
     "with_options": options_of(CLIENT.with_options, ["timeouts", "retry", "headers", "max_event_bytes", "on_event"]),
@@ -177,22 +177,22 @@ DOORS = {
 }
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("entry", ENTRY_POINTS)
 @pytest.mark.filterwarnings("ignore::ResourceWarning")  # clients that were made in good order are dropped here
-def test_every_door(door):
-    """Every argument of every door, given one of everything: taken, or refused by name."""
-    for argument, knock in DOORS[door]:
+def test_every_entry_point(entry):
+    """Every argument of every entry point, given one of everything: taken, or refused by name."""
+    for argument, call in ENTRY_POINTS[entry]:
         for value in ODD:
             try:
-                knock(value)
+                call(value)
             except GenesysStreamError as error:
                 complaint = error
             except BaseException as error:
-                raise AssertionError(f"{door}: {argument} raised {type(error).__name__}: {error}") from error
+                raise AssertionError(f"{entry}: {argument} raised {type(error).__name__}: {error}") from error
             else:
                 continue
             assert getattr(complaint, "argument", "named")
-            assert 0 < len(str(complaint)) < 2000, (door, argument)
+            assert 0 < len(str(complaint)) < 2000, (entry, argument)
 
 
 ROUND = []

@@ -49,18 +49,18 @@ async def a_completion(client):
 ERRANDS = [a_stream, a_left_stream, a_relay, a_push, a_completion]
 
 
-async def natively(errand, delay):
+async def natively(work, delay):
     """Cancel by asyncio's own means."""
-    task = asyncio.ensure_future(errand)
+    task = asyncio.ensure_future(work)
     await asyncio.sleep(delay)
     task.cancel()
     await asyncio.wait([task])
     return task.cancelled()
 
 
-async def three_times(errand, delay):
+async def three_times(work, delay):
     """Cancel by asyncio's own means, and again while the first cancellation is being dealt with."""
-    task = asyncio.ensure_future(errand)
+    task = asyncio.ensure_future(work)
     await asyncio.sleep(delay)
     for _ in range(3):
         task.cancel()
@@ -69,7 +69,7 @@ async def three_times(errand, delay):
     return task.cancelled()
 
 
-async def by_scope(errand, delay):
+async def by_scope(work, delay):
     """Cancel through a scope, from another task."""
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as group:
@@ -79,34 +79,34 @@ async def by_scope(errand, delay):
                 scope.cancel()
 
             group.start_soon(cancel)
-            await errand
+            await work
             group.cancel_scope.cancel()
     return scope.cancelled_caught
 
 
-async def by_deadline(errand, delay):
+async def by_deadline(work, delay):
     """Cancel through a scope's deadline."""
     with anyio.move_on_after(delay) as scope:
-        await errand
+        await work
     return scope.cancelled_caught
 
 
-async def by_timeout(errand, delay):
+async def by_timeout(work, delay):
     """Cancel as `asyncio.timeout` does."""
     try:
         async with asyncio.timeout(delay):
-            await errand
+            await work
     except TimeoutError:
         return True
     return False
 
 
-async def by_group(errand, delay):
+async def by_group(work, delay):
     """Cancel as `asyncio.TaskGroup` does, when another of its tasks fails."""
 
     try:
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(errand)
+            task = group.create_task(work)
             await asyncio.sleep(delay)
             if not task.done():
                 raise ZeroDivisionError
@@ -150,8 +150,8 @@ class TestCancellation:
 
         async with loop_world.client(server, max_connections=SLOTS, timeouts=PATIENT, transport=transport) as client:
 
-            async def one(errand, delay):
-                cancelled.append(await way(errand(client), delay))
+            async def one(work, delay):
+                cancelled.append(await way(work(client), delay))
 
             for _ in range(ROUNDS):
                 pairs = [(dice.choice(ERRANDS), dice.random() ** 2 * 0.15) for _ in range(AT_ONCE)]

@@ -651,7 +651,7 @@ class TestPushes:
         assert len(fake.push.requests) == 1
 
     async def test_lost_for_ever(self, world, fake, server):
-        """Resending ends when patience does, and the error says how often it went out."""
+        """Resending ends with the last attempt, and the error says how often it went out."""
         fake.push.lose_answer(times=None)
         async with world.client(server, retry=QUICK) as client:
             error = await fault(client.push.send(*PUSH, resend_lost=True))

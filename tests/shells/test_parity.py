@@ -71,7 +71,7 @@ def test_the_same_classes(name):
 
 
 def test_every_pair_is_at_the_door():
-    """Whatever is async has a blocking twin at the door."""
+    """Whatever public class is async has a blocking counterpart."""
     lonely = {name for name in genesys_stream.__all__ if name.startswith("Async")} - {name for name, _ in PAIRS}
     assert set() == lonely
     assert len(PAIRS) >= 5

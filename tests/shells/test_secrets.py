@@ -257,7 +257,7 @@ class TestArguments:
 
 
 def test_reprs_of_the_parts():
-    """Machines that hold text, and nouns that carry it, show how much it is, never what."""
+    """Objects that hold text show how much there is, never the text."""
     decoder, accumulator, assembler, batcher = (
         EventDecoder(),
         CompletionAccumulator(),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import anyio
 import pytest
 
-from genesys_stream import AsyncSink, Batch, InvalidArgument, RelayReport, Sink, relay
+from genesys_stream import APNS_ALERT, AsyncSink, Batch, Client, InvalidArgument, RelayReport, Sink, relay
 
 
 def encode(batch: Batch) -> bytes:
@@ -20,6 +22,24 @@ def send(content: bytes, batch: Batch) -> int:
 
 async def send_async(content: bytes, batch: Batch) -> int:
     return len(content)
+
+
+class TestAlert:
+    @pytest.mark.parametrize(
+        ("options", "titled"),
+        [
+            ({}, False),
+            ({"profile": None}, False),
+            ({"profile": APNS_ALERT}, True),
+            ({"profile": APNS_ALERT, "alert": "final"}, False),
+            ({"alert": "all"}, True),
+        ],
+    )
+    def test_the_profile_says_which_payloads_show_a_notification(self, options: dict[str, Any], titled: bool) -> None:
+        """A profile for visible notifications gives every payload a title, unless `alert` says otherwise."""
+        sink = Client("id", "secret").push.to("device", title="Title", **options)
+
+        assert (json.loads(sink.encode(Batch("text")))["title"] == "Title") is titled
 
 
 class TestColour:

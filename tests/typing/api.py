@@ -445,6 +445,7 @@ def account(report: RelayReport) -> None:
     assert_type(report.delivered_text, str)
     assert_type(report.state, str)
     assert_type(report.held_seconds, float)
+    assert_type(report.to_dict(text=True), dict[str, Any])
     report.raise_for_undelivered()
 
 

@@ -61,41 +61,7 @@ class AsyncCompletionStream(BaseCompletionStream[HttpSession]):
 
     def __anext__(self) -> Awaitable[CompletionChunk]:
         """Return the next chunk."""
-        return self._next(self)
-
-    async def _next(self, loop: object) -> CompletionChunk:  # noqa: ARG002 - keeps the loop alive while it waits
-        while not self._ready:
-            if self._busy:
-                msg = "two tasks may not read one stream; read it in one, and hand the chunks on"
-                raise _errors.StreamStateError(msg)
-            self._busy = True
-            try:
-                reading, body, timer = self._reading, self._body, self._timer
-                if reading is None or body is None or reading.next_action is not _READ or self._closed:
-                    await self._pull()
-                    continue
-                try:
-                    if timer is None:
-                        piece = await self._piece(body, self._read_deadline(reading))
-                    else:
-                        # The same as `_piece`, with fewer coroutines and calls per token.
-                        steps, piece = body.begin()
-                        if steps is not None:
-                            timer.begin(reading)
-                            piece = await finish(steps, piece, timer)
-                except Exception as error:  # noqa: BLE001 - what the HTTP library raises becomes one of our exceptions
-                    now = clock()
-                    if not reading.expire(now):
-                        self._ready.extend(reading.lost(network_error(error), now))
-                else:
-                    self._ready += reading.receive(piece, self._time())
-                    piece = None  # a report that shows the locals of every frame shows nothing that was said
-            except BaseException:
-                await self._release()
-                raise
-            finally:
-                self._busy = False
-        return self._ready.popleft()
+        return _Cursor(self).__anext__()
 
     async def __aenter__(self) -> Self:
         try:
@@ -246,8 +212,8 @@ class AsyncCompletionStream(BaseCompletionStream[HttpSession]):
             finalizer()
 
 
-class _Loop:
-    """One loop over a stream; leaving it closes the stream."""
+class _Cursor:
+    """Reads the chunks of a stream."""
 
     def __init__(self, stream: AsyncCompletionStream) -> None:
         self._stream = stream
@@ -255,8 +221,44 @@ class _Loop:
     def __aiter__(self) -> Self:
         return self
 
-    def __anext__(self) -> Awaitable[CompletionChunk]:
-        return self._stream._next(self)
+    async def __anext__(self) -> CompletionChunk:
+        stream = self._stream
+        while not stream._ready:
+            if stream._busy:
+                msg = "two tasks may not read one stream; read it in one, and hand the chunks on"
+                raise _errors.StreamStateError(msg)
+            stream._busy = True
+            try:
+                reading, body, timer = stream._reading, stream._body, stream._timer
+                if reading is None or body is None or reading.next_action is not _READ or stream._closed:
+                    await stream._pull()
+                    continue
+                try:
+                    if timer is None:
+                        piece = await stream._piece(body, stream._read_deadline(reading))
+                    else:
+                        # The same as `_piece`, with fewer coroutines and calls per token.
+                        steps, piece = body.begin()
+                        if steps is not None:
+                            timer.begin(reading)
+                            piece = await finish(steps, piece, timer)
+                except Exception as error:  # noqa: BLE001 - what the HTTP library raises becomes one of our exceptions
+                    now = clock()
+                    if not reading.expire(now):
+                        stream._ready.extend(reading.lost(network_error(error), now))
+                else:
+                    stream._ready += reading.receive(piece, stream._time())
+                    piece = None  # a report that shows the locals of every frame shows nothing that was said
+            except BaseException:
+                await stream._release()
+                raise
+            finally:
+                stream._busy = False
+        return stream._ready.popleft()
+
+
+class _Loop(_Cursor):
+    """One loop over a stream; leaving it closes the stream."""
 
     def __del__(self) -> None:
         self._stream._drop()

@@ -1,1 +1,1 @@
-"""The quiet floor: no I/O, no clock, no lock, no thread, no logging; the time is an argument."""
+"""Decides everything: no I/O, no clock, no lock, no thread, no logging; the time is an argument."""

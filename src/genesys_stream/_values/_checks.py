@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Collection
+from functools import wraps
+from inspect import signature
+from typing import Any, TypeVar, cast
 
 from .. import _errors, _wire
 
@@ -10,6 +13,27 @@ LONGEST = 1e9
 """The longest time that every clock and every socket accepts, in seconds: thirty years."""
 
 _SHORT = 40
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# How an option of other libraries is written here, by the name of ours.
+_FOREIGN = {
+    "timeout": ("timeouts", "write timeouts=Timeouts(total=...)"),
+    "max_retries": ("retry", "write retry=Retry(attempts=...)"),
+    "retries": ("retry", "write retry=Retry(attempts=...)"),
+    "api_key": ("access_token", "write access_token=..."),
+    "proxy": ("http_client", "write http_client=..., with an HTTP client that has it"),
+    "verify": ("http_client", "write http_client=..., with an HTTP client that has it"),
+    "stream": ("messages", "client.completions.stream() makes a stream, and create() a whole completion"),
+    "token": ("profile", "write the device tokens first, without a name"),
+    "targets": ("profile", "write the device tokens first, without a name"),
+}
+
+# Which field is meant by a number in place of a value of the class, and which numbers.
+_OF_A_NUMBER: dict[str, tuple[str, tuple[type, ...]]] = {
+    "Timeouts": ("total", (int, float)),
+    "Retry": ("attempts", (int,)),
+}
 
 
 def shown(value: object) -> str:
@@ -41,7 +65,36 @@ def check_kind(argument: str, value: object, cls: type[Any], *, optional: bool =
     """Check that a value is an instance of a class, or None where it is `optional`."""
     if not isinstance(value, cls) and not (optional and value is None):
         wanted = f"{cls.__name__} or None" if optional else cls.__name__
-        raise _errors.InvalidArgument(argument, f"must be {wanted}, not {_wire.type_name(value)}")
+        name, numbers = _OF_A_NUMBER.get(cls.__name__, ("", ()))
+        is_number = isinstance(value, numbers) and not isinstance(value, bool)
+        hint = f"; write {cls.__name__}({name}={shown(value)})" if is_number else ""
+        raise _errors.InvalidArgument(argument, f"must be {wanted}, not {_wire.type_name(value)}{hint}")
+
+
+def hint_at(name: str, known: Collection[str]) -> str:
+    """Return how an unknown option is written here, or the known one that is spelt most like it; "" for neither."""
+    ours, hint = _FOREIGN.get(name, ("", ""))
+    if ours in known:
+        return hint
+    import difflib  # which takes time to load, and only errors need it
+
+    close = difflib.get_close_matches(name, sorted(known), 1)
+    return f"did you mean {close[0]}?" if close else ""
+
+
+def with_checked_names(function: F) -> F:
+    """Let a function refuse an argument whose name it does not know with InvalidArgument, and a hint."""
+    known = [name for name in signature(function).parameters if name != "self"]
+
+    @wraps(function)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        for name in kwargs:
+            if name not in known:
+                hint = hint_at(name, known)
+                raise _errors.InvalidArgument(name, f"is not an argument{hint and f'; {hint}'}")
+        return function(*args, **kwargs)
+
+    return cast(F, checked)
 
 
 def check_hook(argument: str, value: object) -> None:

@@ -153,6 +153,45 @@ class RelayReport:
         """The text of the batches that could not be delivered, in order."""
         return "".join(missing.text for missing in self.undelivered)
 
+    def to_dict(self, *, text: bool = False) -> dict[str, Any]:
+        """Return the report as a dictionary that can be written as JSON, for logs and metrics.
+
+        Errors are given by the names of their classes, because their messages may hold text; receipts are left out.
+
+        Args:
+            text: Whether the texts are included, beside their sizes.
+
+        Returns:
+            A dictionary of strings, numbers, None, and lists of such dictionaries.
+        """
+        completion, usage = self.completion, self.completion.usage
+        return {
+            "stream_id": self.stream_id,
+            "state": self.state,
+            "error": _name(self.error),
+            "finish_reason": completion.finish_reason,
+            "completion_tokens": usage and usage.completion_tokens,
+            "bytes": _bytes(completion.text),
+            "delivered_bytes": sum(_bytes(push.batch.text) for push in self.pushes),
+            "undelivered_bytes": sum(_bytes(missing.text) for missing in self.undelivered),
+            "resent": self.resent,
+            "held_seconds": self.held_seconds,
+            "paced_seconds": self.paced_seconds,
+            **({"text": completion.text} if text else {}),
+            "pushes": [
+                {**_numbers(push.batch, text=text), "attempts": push.attempts, "resent": push.resent}
+                for push in self.pushes
+            ],
+            "undelivered": [
+                {
+                    **_numbers(missing.batch, text=text),
+                    "error": _name(missing.error),
+                    "ambiguous": missing.ambiguous,
+                }
+                for missing in self.undelivered
+            ],
+        }
+
     def raise_for_undelivered(self) -> None:
         """Raise the first undelivered batch's error, with this report on it, if there is one.
 
@@ -164,3 +203,26 @@ class RelayReport:
             with suppress(AttributeError, TypeError):  # an exception of another library may have no room for it
                 error.report = self  # type: ignore[attr-defined]  # ours declare it
             raise error
+
+
+def _name(error: BaseException | None) -> str | None:
+    return None if error is None else type(error).__name__
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode(errors="surrogatepass"))  # a stream may end between the halves of a surrogate pair
+
+
+def _numbers(batch: Batch, *, text: bool) -> dict[str, Any]:
+    """Return what a report says of a batch."""
+    return {
+        "epoch": batch.epoch,
+        "seq": batch.seq,
+        "offset": batch.offset,
+        "bytes": _bytes(batch.text),
+        "deltas": batch.deltas,
+        "state": batch.state,
+        "first_at": batch.first_at,
+        "last_at": batch.last_at,
+        **({"text": batch.text} if text else {}),
+    }

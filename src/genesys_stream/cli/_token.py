@@ -13,7 +13,7 @@ import httpx
 from .._auth import ClientCredentials
 from .._core.http.regions import Endpoints, endpoints
 from .._core.http.retry import Retry
-from .._http import network_error
+from .._http import make_client, network_error
 from ._failures import variable_of
 from ._options import with_service, with_verbose
 from ._output import write
@@ -37,7 +37,8 @@ def token(*, service: ServiceOptions) -> None:
     where = endpoints_of(arguments)
     life = "not checked: GENESYSCLOUD_ACCESS_TOKEN is used as it is"
     if "access_token" not in arguments:
-        with httpx.Client(timeout=30.0) as http:
+        with make_client(httpx.Client, httpx, 1) as http:
+            http.timeout = 30.0
             life = life_of(get_token(session_of(arguments, where), http, where))
     rows = {**setup_rows(service, where), "token": life}
     write("".join(f"{name + ':':<13}{text}\n" for name, text in rows.items()))

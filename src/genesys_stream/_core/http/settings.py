@@ -14,7 +14,7 @@ from attrs import evolve, field, frozen
 
 from ... import _errors
 from ..._values import Timeouts
-from ..._values._checks import check_whole
+from ..._values._checks import check_kind, check_whole
 from ..._wire import type_name
 from .exchange import checked_headers
 from .regions import endpoints
@@ -71,8 +71,7 @@ class Settings:
         """
         wanted = {name: value for name, value in changes.items() if value is not None}
         for name, cls in (("timeouts", Timeouts), ("retry", Retry)):
-            if name in wanted and not isinstance(wanted[name], cls):
-                raise _errors.InvalidArgument(name, f"must be {cls.__name__}, not {type_name(wanted[name])}")
+            check_kind(name, wanted.get(name), cls, optional=True)
         check_whole("max_event_bytes", wanted.get("max_event_bytes", 1))
         if not callable(wanted.get("on_event", callable)):
             raise _errors.InvalidArgument("on_event", f"must be a callable, not {type_name(wanted['on_event'])}")

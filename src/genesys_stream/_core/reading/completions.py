@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from ... import _errors
 from ..._values import Completion, Message, Timeouts
-from ..._values._checks import shown
+from ..._values._checks import hint_at, shown
 from ..._wire import dumps, type_name, unstructure
 from ..http.exchange import Request, checked_headers
 from ..http.retry import RequestFlow, Retry, RetryState, send_with_retry
@@ -131,7 +131,9 @@ def completion_call(
     wanted: Mapping[str, Any] = options
     for name in wanted:
         if name not in _OPTIONS and name not in _OF_THE_CALL:
-            raise _errors.InvalidArgument(name, "is not an option of a completion; fields of your own go in extra_body")
+            hint = hint_at(name, ("model", "messages", *_OPTIONS, *_OF_THE_CALL))
+            problem = f"is not an option of a completion; {hint or 'fields of your own go in extra_body'}"
+            raise _errors.InvalidArgument(name, problem)
     if not isinstance(model, str) or not model:
         raise _errors.InvalidArgument("model", f"must be a name that is not empty, not {_shown(model)}")
     if isinstance(messages, (str, bytes, Mapping)) or not isinstance(messages, Sequence):

@@ -56,16 +56,19 @@ class Profile:
         device: The rate of pushes to one device.
         window: How long text is gathered at the least between two pushes, in seconds, where the relay is not told.
         final_only: Whether only the final payload is worth a push.
+        visible: Whether every payload shows a notification, where `client.push.to` is not told by `alert`.
 
     Raises:
-        InvalidArgument: The device's is no rate, or the window no time.
+        InvalidArgument: The device's is no rate, the window no time, or `visible` no boolean.
     """
 
     device: Rate
     window: float = 0.5
     final_only: bool = False
+    visible: bool = False
 
     def __attrs_post_init__(self) -> None:
+        check_kind("visible", self.visible, bool)
         check_kind("device", self.device, Rate)
         check_seconds("window", self.window)
 
@@ -76,7 +79,7 @@ ANDROID_FOREGROUND = Profile(Rate(100, 1.36))
 ANDROID_BACKGROUND = Profile(Rate(20, 1 / 180), window=30.0, final_only=True)
 """A sleeping phone: FCM lets 20 collapsible messages through, and one more every three minutes."""
 
-APNS_ALERT = Profile(Rate(4, 1 / 60), window=15.0)
+APNS_ALERT = Profile(Rate(4, 1 / 60), window=15.0, visible=True)
 """Visible notifications: the beginning, a few in between, and the end."""
 
 APNS_BACKGROUND = Profile(Rate(2, 2 / 3600), window=60.0, final_only=True)

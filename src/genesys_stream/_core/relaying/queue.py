@@ -54,6 +54,7 @@ class WaitingText:
         first_at: When the first of them arrived, in the clock's seconds.
         last_at: When the last of them arrived.
         added: The newest delta, also where its beginning was cut already.
+        cuts: How many times text was cut.
         cut_at: When text was cut last; minus infinity before.
         queued: How many characters were cut and wait for the sink: a push that is not under way yet will carry them.
         ended: Whether the stream has ended, so that no more text will arrive.
@@ -69,6 +70,7 @@ class WaitingText:
         "_times",
         "added",
         "cut_at",
+        "cuts",
         "ended",
         "first_at",
         "last_at",
@@ -85,6 +87,7 @@ class WaitingText:
         self.first_at = 0.0
         self.last_at = 0.0
         self.added = ""
+        self.cuts = 0
         self.cut_at = float("-inf")
         self.queued = 0
         self.ended = False
@@ -237,6 +240,7 @@ class WaitingText:
         self.start += n
         self.length -= n
         self.size -= utf8_size(taken)
+        self.cuts += 1
         self.cut_at = now
         if not self.length:
             self._joined, self._taken = "", 0

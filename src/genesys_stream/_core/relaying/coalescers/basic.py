@@ -78,7 +78,7 @@ class Paced(TimeSize):
     that it could carry waits for the next.
 
     Args:
-        window: Seconds from the arrival of the first waiting text.
+        window: Seconds from the arrival of the first waiting text; the first time, from the first push.
         max_bytes: The size from which on text waits no longer, in UTF-8 bytes.
 
     Raises:
@@ -90,8 +90,14 @@ class Paced(TimeSize):
 
     def cut(self, waiting: WaitingText, now: float) -> int:
         """Cut the first text that shows, what joins a push that waits, and what has waited for the window."""
-        if waiting.size < self.max_bytes and now < waiting.first_at + self.window:
-            if waiting.queued:
-                return waiting.whole()
-            return first_shown(waiting)
-        return TimeSize.cut(self, waiting, now)
+        if waiting.size >= self.max_bytes or now >= waiting.first_at + self.window:
+            return TimeSize.cut(self, waiting, now)
+        if waiting.queued or (waiting.cuts == 1 and waiting.first_at < waiting.cut_at + self.window <= now):
+            return waiting.whole()
+        return 0 if waiting.start else first_shown(waiting)
+
+    def due(self, waiting: WaitingText) -> float:
+        """Wait for the end of the window; the first one opens with the first push."""
+        if waiting.cuts == 1 and waiting.first_at < waiting.cut_at + self.window and waiting.whole():
+            return waiting.cut_at + self.window
+        return waiting.first_at + self.window
