@@ -325,7 +325,7 @@ class RateLimits:
         return buckets
 
     def _sweep(self, now: float) -> None:
-        """Forget the devices whose bucket is as new, once there are many."""
+        """Forget the devices whose bucket is full again, once there are many."""
         if len(self._devices) >= self._sweep_at:
             self._devices = {key: bucket for key, bucket in self._devices.items() if not bucket.is_idle(now)}
             self._sweep_at = max(_SWEEP, 2 * len(self._devices))

@@ -74,7 +74,7 @@ def check_data(data: object, *, stringify: bool = False) -> dict[str, str]:
         A new dictionary.
 
     Raises:
-        InvalidArgument: If a key or a value will not do; its name is in the error, its value is not.
+        InvalidArgument: A key or a value is invalid; its name is in the error, its value is not.
     """
     if data is None:
         return {}
