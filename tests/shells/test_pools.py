@@ -9,6 +9,7 @@ import pytest
 from tests.shells.worlds import ASK, WORLDS
 
 from genesys_stream import (
+    AmbiguousDelivery,
     AsyncClient,
     Client,
     ConfigurationError,
@@ -16,6 +17,7 @@ from genesys_stream import (
     Retry,
     StreamStateError,
     Timeouts,
+    TransportIdleTimeout,
     UsageError,
 )
 from genesys_stream._http import KEEPALIVE_SECONDS
@@ -148,11 +150,45 @@ async def test_a_second_iteration(world, fake, server):
 
 
 @pytest.mark.parametrize("world", ["asyncio", "trio"], indirect=True)
+@pytest.mark.parametrize("says", [0, 1])
+async def test_timeouts_before_the_headers_on_a_transport_that_ignores_them(world, says):
+    """The clocks of a push, of a whole completion, of a stream's beginning and of the token hold there, too."""
+
+    async def silent(scope, receive, send):
+        await world.sleep(1)
+
+    class Slow(httpx.AsyncBaseTransport):
+        """Sends the headers of every answer, and nothing of its body."""
+
+        async def handle_async_request(self, request):
+            return httpx.Response(200, headers={"Content-Type": "application/json"}, stream=Silent())
+
+    class Silent(httpx.AsyncByteStream):
+        async def __aiter__(self):
+            await world.sleep(1)
+            yield b""
+
+    async with httpx.AsyncClient(transport=[httpx.ASGITransport(silent), Slow()][says]) as http:
+        timeouts = Timeouts(push=0.1, answer=0.1, transport_idle=0.1)
+        options = {"base_url": "http://127.0.0.1", "http_client": http, "timeouts": timeouts, "retry": ONCE}
+        client = AsyncClient(access_token="t", **options)
+        with pytest.raises(AmbiguousDelivery) as caught:
+            await client.push.send(["device"], "t", "b")
+        assert isinstance(caught.value.__cause__, TransportIdleTimeout)
+        with pytest.raises(TransportIdleTimeout):
+            await client.completions.create(**ASK)
+        with pytest.raises(TransportIdleTimeout):
+            await client.completions.stream(**ASK).result()
+        with pytest.raises(TransportIdleTimeout):
+            await AsyncClient("id", "secret", login_url="http://127.0.0.1", **options).push.send(["device"], "t", "b")
+
+
+@pytest.mark.parametrize("world", ["asyncio", "trio"], indirect=True)
 async def test_a_transport_that_ignores_timeouts(world):
     """The deadline of a call holds before the headers, too, such as with an ASGI app."""
 
     async def app(scope, receive, send):
-        await world.sleep(30)
+        await world.sleep(1)
 
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app)) as http:
         client = AsyncClient(access_token="t", base_url="http://127.0.0.1", http_client=http)

@@ -309,7 +309,7 @@ class TestLimiters:
         async def send(batch):
             taken.append(batch)
 
-        sink = world.sink(send, limiter=limits.limiter(["phone"], Rate(3, 1000.0)))
+        sink = world.sink(send, limiter=limits.limiter(["phone"], Rate(3, 20.0)))
         reports = await world.together(
             *[lambda: world.relay(world.source(SAID), sink, coalescer=PassThrough()) for _ in range(2)]
         )

@@ -66,6 +66,7 @@ class HttpSession(BaseSession):
         self._pools = {
             long: make_client(cls, library, max_connections) if http is None else http for long in (True, False)
         }
+        self._may_ignore_timeouts = http is not None and not _honours_timeouts(http)
         self._loop: Any = None
         # aiohttp's pool survives cancellations at any point; for httpcore's see httpcore.py.
         self.cleanup = CleanupTasks() if transport == "aiohttp" else ShieldedTasks()
@@ -141,10 +142,10 @@ class HttpSession(BaseSession):
         answer: tuple[Outcome, Any] | None = None
         try:
             # Transports such as httpx.ASGITransport ignore the HTTP library's timeouts.
-            with anyio.CancelScope(deadline=math.inf if send.until is None else send.until + _LATE_SECONDS):
-                answer = await self.cleanup.open(partial(self._answer, send), _close_unread)
+            with anyio.CancelScope(deadline=self._give_up_at(send)) as scope:
+                answer = await self.cleanup.open(partial(self._answer, send, scope), _close_unread)
             if answer is None:
-                raise _errors.TimeoutExpired("no answer came in time")
+                raise _errors.TransportIdleTimeout("no answer came in time", seconds=send.answer_within)
         except Exception as error:  # noqa: BLE001 - whatever the HTTP library raises becomes one of our exceptions
             answer = send.failure(error, clock()), None
         outcome, response = answer
@@ -157,29 +158,44 @@ class HttpSession(BaseSession):
             raise
         return outcome, response
 
-    async def _answer(self, send: Send, trace: Trace | None) -> tuple[Outcome, Any]:
+    def _give_up_at(self, send: Send) -> float:
+        """Return the clock's time at which to cancel a request that waits from now on for its answer, or more of it."""
+        until = math.inf if send.until is None else send.until
+        if self._may_ignore_timeouts and send.answer_within is not None:
+            until = min(until, clock() + send.answer_within)
+        return until + _LATE_SECONDS
+
+    async def _answer(self, send: Send, scope: anyio.CancelScope, trace: Trace | None) -> tuple[Outcome, Any]:
         http = self.http(long=send.attempt.request.long)
         request = send.request(http) if trace is None else set_body(send.request(http, trace=trace))
         response = await http.send(request, stream=True, auth=None, follow_redirects=False)
         if send.reads_body(response, clock()):
-            return send.reply(response, await self._read(response, send)), None
+            return send.reply(response, await self._read(response, send, scope)), None
         # The stream keeps its own timers; a second timer for each read would only cost time.
         send.timeouts["read"] = None
         return send.reply(response), response
 
-    async def _read(self, response: Any, send: Send) -> bytes:
+    async def _read(self, response: Any, send: Send, scope: anyio.CancelScope) -> bytes:
         """Read a whole body as it is on the wire; the core decodes it."""
         body = BodyBuffer(response.status_code)
         reader = BodyReader(response.stream)
         try:
+            scope.deadline = self._give_up_at(send)
             while (piece := await reader.read()) is not None and body.add(piece):
                 send.check_time(clock())
+                if self._may_ignore_timeouts:
+                    scope.deadline = self._give_up_at(send)
         except Exception:
             if not body.optional:
                 raise
         finally:
             await self.cleanup.close(partial(close_response, response))
         return body.bytes
+
+
+def _honours_timeouts(http: Any) -> bool:
+    """Return whether an HTTP client of the caller's certainly honours timeouts: its transport is the HTTP library's."""
+    return any(cls.__name__ == "AsyncHTTPTransport" for cls in type(getattr(http, "_transport", None)).__mro__)
 
 
 def _aiohttp_client() -> Any:
