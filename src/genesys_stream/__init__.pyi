@@ -31,6 +31,7 @@ from ._core.reading.artifacts import (
 )
 from ._core.reading.completions import (
     CompletionOptions as CompletionOptions,
+    MessageDict as MessageDict,
 )
 from ._core.reading.json_scanner import (
     ArtifactScanner as ArtifactScanner,

@@ -62,6 +62,7 @@ from genesys_stream import (
     MalformedEvent,
     MarkdownBlock,
     Message,
+    MessageDict,
     Paced,
     Paragraph,
     ParseError,
@@ -236,6 +237,16 @@ def read(stream: CompletionStream) -> None:
     assert_type(stream.timing, Timing)
     assert_type(stream.timing.first_token, float | None)
     stream.close()
+
+
+def ask_with_messages(client: Client) -> None:
+    typed: list[MessageDict] = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": None}]
+    strings: list[dict[str, str]] = [{"role": "user", "content": "Hi"}]
+    client.completions.stream(model="m", messages=typed)
+    client.completions.stream(model="m", messages=strings)
+    client.completions.stream(model="m", messages=[{"role": "user", "content": "Hi"}, Message(content="Hello")])
+    client.completions.create(model="m", messages=[{"role": "tool", "tool_call_id": "1", "content": "4", "extra": 1}])
+    MessageDict(content="Hi")  # type: ignore[typeddict-item]  # pyright: ignore[reportCallIssue]  # the role is missing
 
 
 async def ask_async(client: AsyncClient) -> None:
