@@ -31,6 +31,7 @@ from ._core.reading.artifacts import (
 )
 from ._core.reading.completions import (
     CompletionOptions as CompletionOptions,
+    MessageDict as MessageDict,
 )
 from ._core.reading.json_scanner import (
     ArtifactScanner as ArtifactScanner,
@@ -156,15 +157,19 @@ from ._values import (
     Batch as Batch,
     Choice as Choice,
     ChunkChoice as ChunkChoice,
+    ClientEvent as ClientEvent,
     Completion as Completion,
     CompletionChunk as CompletionChunk,
     Delivery as Delivery,
     Delta as Delta,
     Exchange as Exchange,
+    ExchangeStarted as ExchangeStarted,
     FunctionCall as FunctionCall,
     Message as Message,
     PushReceipt as PushReceipt,
+    RelayEvent as RelayEvent,
     RelayReport as RelayReport,
+    RelayStarted as RelayStarted,
     ServerSentEvent as ServerSentEvent,
     Timeouts as Timeouts,
     Timing as Timing,

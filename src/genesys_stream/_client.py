@@ -14,7 +14,7 @@ from ._core.http.settings import COMPLETIONS_PATH, PUSH_PATH, from_environment, 
 from ._core.relaying.limits import GENESYS, Rate, RateLimits
 from ._http import MAX_CONNECTIONS
 from ._session import BaseSession
-from ._values import Timeouts
+from ._values import ClientEvent, Timeouts
 from ._values._checks import check_kind, check_whole, with_checked_names
 
 SessionT = TypeVar("SessionT", bound=BaseSession)
@@ -45,7 +45,7 @@ class BaseClient(Generic[SessionT]):
         max_connections: int = MAX_CONNECTIONS,
         max_event_bytes: int | None = None,
         push_rate: Rate | None = GENESYS,
-        on_event: Callable[[object], None] | None = None,
+        on_event: Callable[[ClientEvent], object] | None = None,
         allow_insecure_http: bool = False,
     ) -> None:
         """Make a client; nothing is sent yet.
@@ -73,8 +73,8 @@ class BaseClient(Generic[SessionT]):
                 pushes and tokens, so that open streams never delay a push.
             max_event_bytes: How large one event of a stream may grow, in bytes.
             push_rate: How many pushes the credential may send, all relays together; None for no limit.
-            on_event: Called with every `Exchange`, in the thread or task that makes it. An exception that it raises is
-                logged and changes nothing.
+            on_event: Called with every `ExchangeStarted` and `Exchange`, in the thread or task that makes it. An
+                exception that it raises is logged and changes nothing.
             allow_insecure_http: Whether addresses may be http URLs of other machines.
 
         Raises:
@@ -150,7 +150,7 @@ class BaseClient(Generic[SessionT]):
         retry: Retry | None = None,
         headers: Mapping[str, str] | None = None,
         max_event_bytes: int | None = None,
-        on_event: Callable[[object], None] | None = None,
+        on_event: Callable[[ClientEvent], object] | None = None,
     ) -> Self:
         """Make a client with other settings that shares this one's connections and token.
 
@@ -159,7 +159,7 @@ class BaseClient(Generic[SessionT]):
             retry: The retry policy of every call.
             headers: Headers for every request, in addition to this client's.
             max_event_bytes: How large one event of a stream may grow, in bytes.
-            on_event: Called with every `Exchange`.
+            on_event: Called with every `ExchangeStarted` and `Exchange`.
 
         Returns:
             The other client; closing it closes nothing.

@@ -14,7 +14,7 @@ from ._core.http.exchange import Reply
 from ._core.http.retry import RequestFlow
 from ._core.http.settings import Settings
 from ._core.reading.chunks import precompile
-from ._core.reading.completions import Call, CompletionOptions, complete, completion_call
+from ._core.reading.completions import Call, CompletionOptions, MessageDict, complete, completion_call
 from ._core.reading.stream import Action, StreamState
 from ._http import advance
 from ._session import BaseSession, Steps
@@ -155,7 +155,7 @@ class BaseCompletions(Generic[SessionT, StreamT, CompletionT]):
         self,
         *,
         model: str,
-        messages: Sequence[Message | Mapping[str, Any]],
+        messages: Sequence[Message | MessageDict | Mapping[str, Any]],
         **options: Unpack[CompletionOptions],
     ) -> StreamT:
         """Request a completion that is read while it is generated.
@@ -179,7 +179,7 @@ class BaseCompletions(Generic[SessionT, StreamT, CompletionT]):
         self,
         *,
         model: str,
-        messages: Sequence[Message | Mapping[str, Any]],
+        messages: Sequence[Message | MessageDict | Mapping[str, Any]],
         **options: Unpack[CompletionOptions],
     ) -> CompletionT:
         """Request a whole completion; await it in the async client.

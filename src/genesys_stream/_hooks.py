@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TypeVar
+
+EventT = TypeVar("EventT")
 
 _log = logging.getLogger("genesys_stream")
 
 
-def emit(hook: Callable[[object], None] | None, event: object) -> None:
+def emit(hook: Callable[[EventT], object] | None, event: EventT) -> None:
     """Call a hook, if there is one, with an event; an exception that it raises is logged and changes nothing.
 
     The log names the exception's class and place alone, because its message may hold text of a completion.

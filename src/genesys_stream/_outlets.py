@@ -11,7 +11,7 @@ from typing import NamedTuple
 from . import _errors
 from ._core.relaying.relay import RelayState
 from ._hooks import emit
-from ._values import Batch, Completion, RelayReport
+from ._values import Batch, Completion, RelayEvent, RelayReport, RelayStarted
 
 _log = logging.getLogger("genesys_stream")
 
@@ -29,17 +29,19 @@ class Outlet(NamedTuple):
 
 
 class RelaySettings(NamedTuple):
-    """How a relay ends.
+    """How a relay begins and ends.
 
     Attributes:
+        started: The event of its beginning.
         grace: For how many seconds what was said is still delivered after an interruption.
         strict: Whether undelivered text raises.
-        on_event: Told of every delivery and loss, and of the reports.
+        on_event: Told of the beginning, of every delivery and loss, and of the reports.
     """
 
+    started: RelayStarted
     grace: float
     strict: bool
-    on_event: Callable[[object], None] | None
+    on_event: Callable[[RelayEvent], object] | None
 
 
 def conclude(

@@ -19,7 +19,7 @@ from ._core.relaying.relay import GIVE_UP_AFTER, MAX_BACKLOG_BYTES, RelayState
 from ._core.relaying.sink import AsyncSink, Sink
 from ._outlets import Outlet, RelaySettings
 from ._sync.relay import Relay
-from ._values import Batch, CompletionChunk, RelayReport
+from ._values import Batch, CompletionChunk, RelayEvent, RelayReport, RelayStarted
 from ._values._checks import check_hook, check_kind, check_seconds, check_whole, hint_at
 from ._wire import type_name
 
@@ -50,8 +50,8 @@ class RelayOptions(TypedDict, total=False):
             default. With several sinks it is read on as long as one of them has room.
         strict: Whether to raise if text could not be delivered, with the report on the error; by default a warning is
             logged.
-        on_event: Told of each `Delivery` and `Undelivered`, and at last of the `RelayReport`. What it raises is logged,
-            and changes nothing.
+        on_event: Told of the `RelayStarted`, of each `Delivery` and `Undelivered`, and at last of the `RelayReport`.
+            What it raises is logged, and changes nothing.
     """
 
     coalescer: Coalescer | None
@@ -62,7 +62,7 @@ class RelayOptions(TypedDict, total=False):
     grace: float
     max_backlog_bytes: int
     strict: bool
-    on_event: Callable[[object], None] | None
+    on_event: Callable[[RelayEvent], object] | None
 
 
 @overload
@@ -157,7 +157,8 @@ def _prepare(source: Any, sinks: dict[str, Any], options: RelayOptions) -> Relay
     chosen = _checked(options)
     stream_id = chosen.get("stream_id") or new_stream_id()
     outlets = [_outlet(sink, chosen, stream_id) for sink in sinks.values()]
-    settings = RelaySettings(chosen.get("grace", 5.0), chosen.get("strict", False), chosen.get("on_event"))
+    started = RelayStarted(stream_id, chosen.get("epoch", 1), len(outlets))
+    settings = RelaySettings(started, chosen.get("grace", 5.0), chosen.get("strict", False), chosen.get("on_event"))
     if is_async:
         from ._aio.relay import AsyncRelay
 

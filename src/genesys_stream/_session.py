@@ -20,7 +20,9 @@ from ._core.http.exchange import Reply
 from ._core.http.retry import Attempt, Outcome, RequestFlow
 from ._core.http.settings import Settings
 from ._errors import NetworkError
+from ._hooks import emit
 from ._http import advance, deadline_exceeded, httpx_timeouts, network_error, request_headers, shortest, to_reply
+from ._values import ExchangeStarted
 
 T = TypeVar("T")
 
@@ -193,6 +195,7 @@ class BaseSession:
             return deadline_exceeded(settings), None
         timeouts = httpx_timeouts(settings.timeouts, left, headers=answer_within)
         exhausted = _YOURS if self._shared else _POOLS[request.long]
+        emit(settings.on_event, ExchangeStarted(request.method, request.url))
         outcome: tuple[Outcome, Any] = yield Send(
             attempt, settings, token, until, answer_within, keep, timeouts, exhausted
         )

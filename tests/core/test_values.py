@@ -41,7 +41,7 @@ class City:
 
 
 class TestEveryNoun:
-    @pytest.mark.parametrize("name", _values.__all__)
+    @pytest.mark.parametrize("name", [name for name in _values.__all__ if isinstance(getattr(_values, name), type)])
     def test_frozen(self, name):
         """A value cannot be changed."""
         cls = getattr(_values, name)

@@ -18,9 +18,12 @@ from genesys_stream import (
     CompletionChunk,
     DeadlineExceeded,
     Delivery,
+    Exchange,
+    ExchangeStarted,
     InvalidArgument,
     PassThrough,
     RateLimited,
+    RelayStarted,
     Retry,
     ServiceUnavailable,
     StreamAssembler,
@@ -186,7 +189,7 @@ class TestSinks:
         assert max(ahead) <= 50 + 10
 
     async def test_told_of_everything(self, world, server):
-        """The hook hears of each delivery and loss, and at last of the report."""
+        """The hook hears of the start, of each delivery and loss, and at last of the report, all with the stream's id."""
         told = []
 
         def sink(batch):
@@ -197,9 +200,22 @@ class TestSinks:
             world.source([SAID[0], 0.05, *SAID[1:]]), sink, coalescer=PassThrough(), on_event=told.append
         )
 
+        assert told[0] == RelayStarted(report.stream_id, epoch=1, sinks=1)
         assert told[-1] is report
+        assert {event.stream_id for event in told} == {report.stream_id}
         assert all(event in told for event in (*report.pushes, *report.undelivered))
-        assert len(told) == len(report.pushes) + len(report.undelivered) + 1
+        assert len(told) == 1 + len(report.pushes) + len(report.undelivered) + 1
+
+    async def test_a_client_tells_of_each_request_before_and_after(self, world, fake, server):
+        """An `ExchangeStarted` comes before each `Exchange`, that of the token included."""
+        fake.completions.say(SAID)
+        told = []
+        async with world.client(server, on_event=told.append) as client:
+            await client.completions.stream(**ASK).result()
+
+        assert [type(event) for event in told] == [ExchangeStarted, Exchange] * 2
+        assert [event.url for event in told[::2]] == [event.url for event in told[1::2]]
+        assert told[0].url.endswith("/oauth/token")
 
     async def test_a_hook_that_raises(self, world, server, caplog):
         """It costs no text, no report and no failure; the log says where to look."""

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 from tests.shells.worlds import ASK
 
-from genesys_stream import Retry, StreamAssembler, TimeSize
+from genesys_stream import Delivery, Retry, StreamAssembler, TimeSize
 from genesys_stream.testing import FakeGenesys, Handle
 
 WORDS = [f"word{number} " for number in range(400)]
@@ -124,7 +124,7 @@ class TestMishaps:
         revoked = []
 
         def revoke_once(event):
-            if not revoked:
+            if isinstance(event, Delivery) and not revoked:
                 revoked.append(event)
                 fake.revoke_tokens()
 
@@ -208,7 +208,7 @@ class TestMishaps:
 
         def revoke_once(event):
             told.append(event)
-            if len(told) == 1:
+            if isinstance(event, Delivery) and not any(isinstance(earlier, Delivery) for earlier in told[:-1]):
                 fake.revoke_tokens()
 
         report = await relayed(world, server, coalescer=TimeSize(0.05, 500), on_event=revoke_once)

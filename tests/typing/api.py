@@ -34,6 +34,7 @@ from genesys_stream import (
     ChunkChoice,
     Client,
     ClientCredentials,
+    ClientEvent,
     Coalescer,
     Completion,
     CompletionAccumulator,
@@ -47,6 +48,7 @@ from genesys_stream import (
     EventDecoder,
     EventTooLarge,
     Exchange,
+    ExchangeStarted,
     FinalOnly,
     FunctionCall,
     GenesysStreamError,
@@ -60,6 +62,7 @@ from genesys_stream import (
     MalformedEvent,
     MarkdownBlock,
     Message,
+    MessageDict,
     Paced,
     Paragraph,
     ParseError,
@@ -71,8 +74,10 @@ from genesys_stream import (
     Rate,
     RateLimited,
     RateLimits,
+    RelayEvent,
     RelayOptions,
     RelayReport,
+    RelayStarted,
     Retry,
     Sentence,
     ServerSentEvent,
@@ -112,6 +117,37 @@ def on_event(event: object) -> None:
         assert_type(event.status, int | None)
         assert_type(event.seconds, float)
         assert_type(event.correlation_id, str)
+
+
+def on_client_event(event: ClientEvent) -> None:
+    if isinstance(event, ExchangeStarted):
+        assert_type(event.url, str)
+    else:
+        assert_type(event, Exchange)
+
+
+def on_relay_event(event: RelayEvent) -> None:
+    assert_type(event.stream_id, str)
+    match event:
+        case RelayStarted():
+            assert_type(event.sinks, int)
+        case Delivery() | Undelivered():
+            assert_type(event.batch, Batch)
+        case _:
+            assert_type(event, RelayReport)
+
+
+def on_any_event(event: ClientEvent | RelayEvent) -> None:
+    print(event)
+
+
+def hook_events() -> None:
+    gathered: list[object] = []
+    for hook in (on_event, on_client_event, on_any_event, gathered.append, print):
+        Client("id", "secret", on_event=hook)
+    for relay_hook in (on_event, on_relay_event, on_any_event, gathered.append, print):
+        relay(["text"], print, on_event=relay_hook)
+    relay(["text"], print, on_event=on_client_event)  # type: ignore[arg-type]  # pyright: ignore[reportCallIssue, reportArgumentType]  # of a client
 
 
 def make_clients(http: httpx.Client, async_http: httpx.AsyncClient) -> None:
@@ -203,6 +239,16 @@ def read(stream: CompletionStream) -> None:
     assert_type(stream.timing, Timing)
     assert_type(stream.timing.first_token, float | None)
     stream.close()
+
+
+def ask_with_messages(client: Client) -> None:
+    typed: list[MessageDict] = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": None}]
+    strings: list[dict[str, str]] = [{"role": "user", "content": "Hi"}]
+    client.completions.stream(model="m", messages=typed)
+    client.completions.stream(model="m", messages=strings)
+    client.completions.stream(model="m", messages=[{"role": "user", "content": "Hi"}, Message(content="Hello")])
+    client.completions.create(model="m", messages=[{"role": "tool", "tool_call_id": "1", "content": "4", "extra": 1}])
+    MessageDict(content="Hi")  # type: ignore[typeddict-item]  # pyright: ignore[reportCallIssue]  # the role is missing
 
 
 async def ask_async(client: AsyncClient) -> None:

@@ -14,7 +14,7 @@ from .._core.relaying.delivery import End, Push
 from .._core.relaying.relay import SourceText, TurnRequest, end_of
 from .._hooks import emit
 from .._outlets import Outlet, RelaySettings, conclude, grace_is_over, interrupted
-from .._values import Completion, CompletionChunk, RelayReport
+from .._values import Completion, CompletionChunk, RelayEvent, RelayReport
 from .completions import AsyncCompletionStream
 from .session import clock_here
 from .tasks import on_asyncio
@@ -54,6 +54,7 @@ class AsyncRelay:
         Raises:
             BaseException: What ended the source, after what was said is delivered; the reports are on it.
         """
+        emit(self.settings.on_event, self.settings.started)
         self._clock = clock_here()
         self._senders = [_Sender(self, outlet) for outlet in self._outlets]
         try:
@@ -191,7 +192,7 @@ class _Sender:
             if inspect.isawaitable(receipt):
                 receipt = await receipt
         except Exception as error:  # noqa: BLE001 - whatever a sink raises is accounted for
-            event: object = self.state.failed(push, error, self._clock())
+            event: RelayEvent | None = self.state.failed(push, error, self._clock())
         except BaseException:
             self.state.failed(push, interrupted(), self._clock())
             raise

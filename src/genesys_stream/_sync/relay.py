@@ -13,7 +13,7 @@ from .._core.relaying.delivery import End, Push
 from .._core.relaying.relay import SourceText, TurnRequest, end_of
 from .._hooks import emit
 from .._outlets import Outlet, RelaySettings, conclude, grace_is_over, interrupted
-from .._values import Completion, CompletionChunk, RelayReport
+from .._values import Completion, CompletionChunk, RelayEvent, RelayReport
 from .._wire import type_name
 from .completions import CompletionStream
 from .session import clock, leave_by
@@ -55,6 +55,7 @@ class Relay:
         Raises:
             BaseException: What ended the source, after what was said is delivered; the reports are on it.
         """
+        emit(self._settings.on_event, self._settings.started)
         threads = [
             threading.Thread(target=target, name="genesys-stream relay", daemon=True)
             for target in [self._read, *(sender.run for sender in self._senders[1:])]
@@ -217,7 +218,7 @@ class _Sender:
             receipt = _not_awaitable(self._send_once(push.content, push.batch))
         except Exception as error:  # noqa: BLE001 - whatever a sink raises is accounted for
             with lock:
-                event: object = None if state.finished else state.failed(push, error, clock())
+                event: RelayEvent | None = None if state.finished else state.failed(push, error, clock())
                 lock.notify_all()
         except BaseException:
             with lock:

@@ -13,23 +13,27 @@ from ._completions import (
     ToolCall,
     Usage,
 )
-from ._options import Exchange, Timeouts, Timing
-from ._relay import Batch, Delivery, PushReceipt, RelayReport, Undelivered
+from ._options import ClientEvent, Exchange, ExchangeStarted, Timeouts, Timing
+from ._relay import Batch, Delivery, PushReceipt, RelayEvent, RelayReport, RelayStarted, Undelivered
 
 __all__ = [
     "Artifact",
     "Batch",
     "Choice",
     "ChunkChoice",
+    "ClientEvent",
     "Completion",
     "CompletionChunk",
     "Delivery",
     "Delta",
     "Exchange",
+    "ExchangeStarted",
     "FunctionCall",
     "Message",
     "PushReceipt",
+    "RelayEvent",
     "RelayReport",
+    "RelayStarted",
     "ServerSentEvent",
     "Timeouts",
     "Timing",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 from attrs import frozen
 
 from .. import _errors
@@ -64,6 +66,19 @@ class Timing:
 
 
 @frozen
+class ExchangeStarted:
+    """A request is about to be sent, for `on_event` hooks; an `Exchange` follows.
+
+    Attributes:
+        method: The HTTP method.
+        url: The URL.
+    """
+
+    method: str
+    url: str
+
+
+@frozen
 class Exchange:
     """One request and what came of it, for `on_event` hooks.
 
@@ -82,3 +97,7 @@ class Exchange:
     error: _errors.NetworkError | None
     seconds: float
     correlation_id: str = ""
+
+
+ClientEvent: TypeAlias = ExchangeStarted | Exchange
+"""What the `on_event` hook of a client is called with."""

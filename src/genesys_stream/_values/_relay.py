@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import field, frozen
 
@@ -79,6 +79,21 @@ class PushReceipt:
 
 
 @frozen
+class RelayStarted:
+    """A relay begins to read its source, for `on_event` hooks.
+
+    Attributes:
+        stream_id: The id that the payloads carry.
+        epoch: Which generation of the stream this is.
+        sinks: To how many sinks it relays.
+    """
+
+    stream_id: str
+    epoch: int = 1
+    sinks: int = 1
+
+
+@frozen
 class Delivery:
     """A batch that the sink took.
 
@@ -93,6 +108,11 @@ class Delivery:
     receipt: object = None
     attempts: int = 1
     resent: int = 0
+
+    @property
+    def stream_id(self) -> str:
+        """The stream that the batch belongs to."""
+        return self.batch.stream_id
 
 
 @frozen
@@ -113,6 +133,11 @@ class Undelivered:
     def text(self) -> str:
         """The text."""
         return self.batch.text
+
+    @property
+    def stream_id(self) -> str:
+        """The stream that the batch belongs to."""
+        return self.batch.stream_id
 
 
 @frozen
@@ -203,6 +228,10 @@ class RelayReport:
             with suppress(AttributeError, TypeError):  # an exception of another library may have no room for it
                 error.report = self  # type: ignore[attr-defined]  # ours declare it
             raise error
+
+
+RelayEvent: TypeAlias = RelayStarted | Delivery | Undelivered | RelayReport
+"""What the `on_event` hook of a relay is called with; each has a `stream_id`."""
 
 
 def _name(error: BaseException | None) -> str | None:

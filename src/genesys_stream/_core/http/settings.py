@@ -13,7 +13,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 
 from ... import _errors
-from ..._values import Timeouts
+from ..._values import ClientEvent, Timeouts
 from ..._values._checks import check_kind, check_whole
 from ..._wire import type_name
 from .exchange import checked_headers
@@ -50,7 +50,7 @@ class Settings:
         timeouts: The timeouts of every call.
         retry: The retry policy of every call.
         max_event_bytes: How large an event may grow, in bytes.
-        on_event: Called with every `Exchange`.
+        on_event: Called with every `ExchangeStarted` and `Exchange`.
     """
 
     base_url: str
@@ -61,7 +61,7 @@ class Settings:
     timeouts: Timeouts = field(factory=Timeouts)
     retry: Retry = field(factory=Retry)
     max_event_bytes: int = MAX_EVENT_BYTES
-    on_event: Callable[[object], None] | None = field(default=None, repr=False)
+    on_event: Callable[[ClientEvent], object] | None = field(default=None, repr=False)
 
     def changed(self, **changes: Any) -> Settings:
         """Return these settings with those changes that are not None.

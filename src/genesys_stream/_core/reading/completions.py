@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Required
 
 from attrs import frozen
 from typing_extensions import TypedDict
@@ -21,6 +21,24 @@ from .json_schema import response_format
 
 TOKEN_MARGIN = 300.0
 """For how many seconds the token that opens a stream must still be good."""
+
+
+class MessageDict(TypedDict, total=False):
+    """A message as a dictionary, for type checkers and editors; any other mapping with a role is taken, too.
+
+    Attributes:
+        role: Who speaks: "system", "user", "assistant" or "tool".
+        content: The text, or parts.
+        name: The speaker's name.
+        tool_calls: The calls that an assistant has made.
+        tool_call_id: The call that a tool answers.
+    """
+
+    role: Required[str]
+    content: str | Sequence[Mapping[str, Any]] | None
+    name: str
+    tool_calls: Sequence[Mapping[str, Any]]
+    tool_call_id: str
 
 
 class CompletionOptions(TypedDict, total=False):
@@ -119,7 +137,7 @@ def completion_call(
     settings: Settings,
     *,
     model: str,
-    messages: Sequence[Message | Mapping[str, Any]],
+    messages: Sequence[Message | MessageDict | Mapping[str, Any]],
     stream: bool,
     options: CompletionOptions,
 ) -> Call:
