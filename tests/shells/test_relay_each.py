@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import logging
 import threading
+import time
 
 import anyio
 import pytest
@@ -302,17 +303,22 @@ class TestLimiters:
         assert caught.value.report.undelivered_text == "ab"
 
     async def test_two_relays_on_one_sink_are_both_paced(self, world):
-        """The rate holds for both together."""
-        taken = []
+        """The rate holds for both together, in any span of time."""
+        sent = []
         limits = RateLimits(None, threading.Lock())
 
         async def send(batch):
-            taken.append(batch)
+            sent.append(time.monotonic())
 
-        sink = world.sink(send, limiter=limits.limiter(["phone"], Rate(3, 20.0)))
+        sink = world.sink(send, limiter=limits.limiter(["phone"], Rate(3, 50.0)))
+        said = [item for word in SAID[:15] for item in (word, 0.005)]
         reports = await world.together(
-            *[lambda: world.relay(world.source(SAID), sink, coalescer=PassThrough()) for _ in range(2)]
+            *[lambda: world.relay(world.source(said), sink, coalescer=PassThrough()) for _ in range(2)]
         )
 
-        assert [report.delivered_text for report in reports] == [TEXT, TEXT]
-        assert any(report.paced_seconds > 0 for report in reports)
+        assert ["".join(SAID[:15])] * 2 == [report.delivered_text for report in reports]
+        for first in range(len(sent)):
+            for last in range(first, len(sent)):
+                # One more, because a push is noted here a moment after its turn was granted.
+                assert last - first + 1 <= 3 + 50.0 * (sent[last] - sent[first]) + 1
+        assert all(report.paced_seconds > 0 for report in reports)
