@@ -11,6 +11,7 @@ from genesys_stream import (
     ArtifactScanner,
     AsyncClient,
     Batch,
+    Batcher,
     Client,
     ClientCredentials,
     CompletionAccumulator,
@@ -31,10 +32,8 @@ from genesys_stream import (
     Profile,
     Rate,
     Retry,
-    Schedule,
     Sentence,
     StreamAssembler,
-    TextBuffer,
     Timeouts,
     TimeSize,
     Word,
@@ -143,19 +142,19 @@ DOORS = {
     "Retry": options_of(Retry, ["attempts", "wait_initial", "wait_max", "retry_after_max", "jitter"]),
     "Rate": [("burst", lambda value: Rate(value, 1.0)), ("per_second", lambda value: Rate(1, value))],
     "Profile": [("device", Profile), ("window", lambda value: Profile(Rate(1, 1.0), value))],
-    "TextBuffer": [("text", lambda value: TextBuffer().add(value, 0.0))],
     "TimeSize": options_of(TimeSize, ["window", "max_bytes"]),
     "Idle": [("seconds", Idle)],
     "Pattern": [("pattern", Pattern)],
-    "Schedule": [("schedule", Schedule)],
-    "ImmediateFirst": [("then", ImmediateFirst)],
+    "ImmediateFirst": [("inner", ImmediateFirst)],
     "bounded": [("inner", bounded)],
     "ArtifactScanner": [
         ("mode", ArtifactScanner),
         ("path", lambda value: ArtifactScanner("element", value)),
         ("text", lambda value: ArtifactScanner("value").feed(value)),
     ],
-    **{f"{cls.__name__}.feed": [("text", lambda value, cls=cls: cls().feed(value, 0.0))] for cls in STRATEGIES},
+    **{
+        f"{cls.__name__}.feed": [("text", lambda value, cls=cls: Batcher(cls()).feed(value, 0.0))] for cls in STRATEGIES
+    },
 }
 
 
@@ -205,8 +204,8 @@ NAMED = [
     ("raw", lambda: CompletionChunk(None)),
     ("chunk", lambda: CompletionAccumulator().add({"choices": []})),
     ("batch", lambda: Envelope(["device"]).encode("text")),
-    ("text", lambda: TimeSize().feed(b"x", 0.0)),
-    ("now", lambda: TimeSize().feed("x", "0")),
+    ("text", lambda: Batcher(TimeSize()).feed(b"x", 0.0)),
+    ("now", lambda: Batcher(TimeSize()).feed("x", "0")),
     ("stream_id", lambda: StreamAssembler(5)),
     ("retry", lambda: relay(["x"], print, retry=3)),
     ("grace", lambda: relay(["x"], print, grace="5")),
