@@ -939,6 +939,28 @@ class TestTurns:
         assert one.due == pytest.approx(10.0)
 
 
+class TestInterruptions:
+    def test_what_was_said_and_not_fed(self):
+        """The rest of what was said is taken when the relay is interrupted, also from the middle of a character on."""
+        relay = Relaying(FinalOnly())
+        relay.feed("one \ud83d", 0.0)
+        relay.catch_up("one 😀 two", 1.0)
+        relay.end("cancelled", 1.0)
+
+        assert relay.take(1.0).text == "one 😀 two"
+
+    def test_the_push_that_the_sink_has(self):
+        """Whoever interrupts it must know which push may have been taken."""
+        relay = Relaying()
+        relay.feed("one", 0.0)
+        assert relay.in_flight is None
+        batch = relay.take(0.0)
+        assert relay.in_flight.batch is batch
+        relay.delivered(batch, None, 0.0)
+
+        assert relay.in_flight is None
+
+
 class TestGivingUp:
     def test_what_is_given_up_is_handed_out_once(self):
         """For whoever is to be told of it."""

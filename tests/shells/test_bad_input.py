@@ -164,7 +164,7 @@ ENTRY_POINTS = {
     "TimeSize": options_of(TimeSize, ["window", "max_bytes"]),
     "Idle": [("seconds", Idle)],
     "Pattern": [("pattern", Pattern)],
-    "ImmediateFirst": [("then", ImmediateFirst)],
+    "ImmediateFirst": [("inner", ImmediateFirst)],
     "bounded": [("inner", bounded)],
     "ArtifactScanner": [
         ("mode", ArtifactScanner),

@@ -100,8 +100,8 @@ class Deliveries:
         """How many UTF-8 bytes arrived that are neither delivered nor given up."""
         return self._queue.size - self._offset
 
-    def next(self, end: End | None) -> Push | None:
-        """Return the push that is to be handed to the sink now; None while there is no text, and no end.
+    def next(self, end: End | None) -> Push:
+        """Return the push that is to be handed to the sink now; to be called when there is text, or an end.
 
         Args:
             end: How the stream ended, if it has.
@@ -110,10 +110,7 @@ class Deliveries:
             InvalidArgument: Not even one character fits into a payload.
             Exception: What `encode` raises.
         """
-        push = self.under_way or self._compose(end)
-        if push is None:
-            return None
-        self.under_way = push
+        push = self.under_way = self.under_way or self._compose(end)
         self.in_flight = True
         self.tries += 1
         self._resent += self._answer_lost
@@ -121,11 +118,8 @@ class Deliveries:
         self._answer_lost = False
         return push
 
-    def _compose(self, end: End | None) -> Push | None:
-        ready = self._queue.ready
-        if not ready and end is None:
-            return None
-        whole = self._numbered(ready)
+    def _compose(self, end: End | None) -> Push:
+        whole = self._numbered(self._queue.ready)
         text = whole.text
         limit = len(text) if self._max_bytes is None else self._max_bytes
         if self._most is not None:
