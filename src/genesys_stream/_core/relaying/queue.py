@@ -239,7 +239,7 @@ class WaitingText:
         self._taken += n
         self.start += n
         self.length -= n
-        self.size -= utf8_size(taken)
+        self.size -= n if taken.isascii() else len(taken.encode())
         self.cuts += 1
         self.cut_at = now
         if not self.length:

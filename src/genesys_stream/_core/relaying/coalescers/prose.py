@@ -127,14 +127,21 @@ class _Words(Scanner):
         self._last = ""
 
     def feed(self, text: str) -> None:
-        region = self._last + text
-        begin = self.seen - len(self._last)
+        last, begin = self._last, self.seen
         self.seen += len(text)
-        if region.isascii():
-            self.ends.extend([begin + match.end() for match in _ASCII_WORD_BEGINS.finditer(region)])
-        else:
-            self.ends.extend([begin + match.start() for match in _WORD_BEGINS.finditer(region, len(self._last))])
         self._last = text[-1]
+        if not (text.isascii() and last.isascii()):
+            begin -= len(last)
+            self.ends.extend([begin + match.start() for match in _WORD_BEGINS.finditer(last + text, len(last))])
+            return
+        # The usual token is one word with a space before it, which needs no search.
+        word = text.lstrip()
+        space = len(text) - len(word)
+        if word and (space or last.isspace()):
+            self.ends.append(begin + space)
+        if not (word.isalnum() or not word):
+            begin += space
+            self.ends.extend([begin + match.end() for match in _ASCII_WORD_BEGINS.finditer(word)])
 
 
 @frozen
