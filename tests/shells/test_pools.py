@@ -4,7 +4,6 @@ import asyncio
 import sys
 
 import httpx
-import httpx2
 import pytest
 from tests.shells.worlds import ASK, WORLDS
 
@@ -76,6 +75,7 @@ def test_idle_connections_outlive_a_pause_between_pushes(cls, transport):
 @pytest.mark.parametrize("cls", [Client, AsyncClient])
 def test_httpx2(cls, monkeypatch):
     """It is used if it is asked for, and its extra is named if it is not there."""
+    httpx2 = pytest.importorskip("httpx2")
     kind = httpx2.Client if cls is Client else httpx2.AsyncClient
     assert all(isinstance(http, kind) for http in cls(access_token="t", transport="httpx2")._session._pools.values())
 
@@ -88,6 +88,7 @@ def test_httpx2(cls, monkeypatch):
 async def test_an_httpx2_client_of_the_callers(world, fake, server):
     """It sends everything."""
     fake.completions.say(["Hello"])
+    httpx2 = pytest.importorskip("httpx2")
     async with world.http_client(httpx2) as http, world.client(server, http_client=http) as client:
         assert (await client.completions.stream(**ASK).result()).text == "Hello"
         await client.push.send(["device"], "t", "b")
