@@ -911,6 +911,20 @@ class TestTurns:
         assert (batch.text, batch.final) == ("two three", True)
         assert relay.account.paced_seconds == pytest.approx(2.0)
 
+    def test_the_end_comes_while_a_limiter_elsewhere_is_asked(self):
+        """Its answer for an ordinary push is not waited for: it is asked anew, for the last one."""
+        relay = Relaying(limiter=RateLimits().limiter())
+        relay.feed("text", 0.0)
+        first = relay.state.next(0.0)
+        relay.end("complete", 1.0)
+        relay.turn_answered(60.0, 1.0)
+        again = relay.state.next(1.0)
+
+        assert (first.final, again.final) == (False, True)
+        assert first.turn is again.turn
+        relay.turn_answered(5.0, 1.0)
+        assert relay.due == 5.0
+
     def test_a_429_blocks_the_limiter(self):
         """For as long as it asks, and as far as it says."""
         limits = RateLimits(Rate(10, 1.0))

@@ -138,6 +138,7 @@ class RelayState:
         self._end: End | None = None
         self._coalescer_error: Exception | None = None
         self._given_up: list[Undelivered] = []
+        self._asked_final = False
         self.ended = False
         self.full = False
         self.dead: _errors.InvalidToken | None = None
@@ -237,7 +238,8 @@ class RelayState:
         if not (queue.ready or deliveries.under_way is not None or self._end is not None) or pace.due > now:
             return None
         if not pace.granted:
-            return TurnRequest(pace.turn(now), self._end is not None)
+            self._asked_final = self.ended
+            return TurnRequest(pace.turn(now), self.ended)
         try:
             push = deliveries.next(self._end)
         except Exception as error:
@@ -256,6 +258,8 @@ class RelayState:
             at: When the push may go, or when to ask again, in the clock's seconds; `now` or before for at once.
             now: The clock's time in seconds.
         """
+        if at > now and self.ended and not self._asked_final:
+            return  # the push has become the last one meanwhile, which is asked for anew
         self._pace.note_turn(at, now)
 
     def succeeded(self, push: Push, receipt: object) -> Delivery:
