@@ -83,7 +83,7 @@ def test_the_model_is_asked_what_the_command_line_says(run, credentials, fake):
         "relay", "--model", "m-1", "--system", "Be brief.", "--title", "News", "--target", "a", "--target", "b", "Hi"
     )
 
-    asked, sent = fake.completions.requests[0].json, fake.pushes[0]
+    asked, sent = fake.completions.requests[0].json, fake.pushes[-1]
     assert result.code == 0
     assert asked["model"] == "m-1"
     assert asked["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]

@@ -5,7 +5,7 @@ import importlib.util
 import inspect
 
 import pytest
-from tests.shells.worlds import WORLDS, our_threads, settle
+from tests.shells.worlds import OVER_HTTPX2, WORLDS, our_threads, settle
 
 from genesys_stream.testing import FakeGenesys
 
@@ -14,10 +14,10 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "slow: takes a while, and runs all the same unless deselected")
 
 
-@pytest.fixture(params=["sync", "asyncio", "trio"])
+@pytest.fixture(params=[*WORLDS, *OVER_HTTPX2])
 def world(request):
-    """Each of the three worlds."""
-    return WORLDS[request.param]
+    """Each of the three worlds, and each of them over httpx2."""
+    return {**WORLDS, **OVER_HTTPX2}[request.param]
 
 
 @pytest.fixture(params=["asyncio", "trio"])

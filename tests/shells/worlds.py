@@ -246,7 +246,28 @@ class Trio(World):
         return trio.run(functools.partial(function, *args, **kwargs))
 
 
+class OverHttpx2:
+    """A world whose clients send their requests with httpx2, where a test does not say with what."""
+
+    def make(self, options):
+        own = "http_client" in options or "transport" in options
+        return super().make(options if own else {**options, "transport": "httpx2"})
+
+
+class SyncOverHttpx2(OverHttpx2, Sync):
+    pass
+
+
+class AsyncioOverHttpx2(OverHttpx2, Asyncio):
+    pass
+
+
+class TrioOverHttpx2(OverHttpx2, Trio):
+    pass
+
+
 WORLDS = {"sync": Sync(), "asyncio": Asyncio(), "trio": Trio()}
+OVER_HTTPX2 = {"sync-httpx2": SyncOverHttpx2(), "asyncio-httpx2": AsyncioOverHttpx2(), "trio-httpx2": TrioOverHttpx2()}
 
 
 def settle(condition, seconds=5.0):
