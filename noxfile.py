@@ -63,7 +63,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def core_coverage(session: nox.Session) -> None:
     """The core is covered by its own tests, every line and every branch: coverage by accident is none."""
-    session.install(".[cli]", *group("tests"))
+    session.install(".[cli]", *group("tests"), *group("peers"))
     env = {"COVERAGE_FILE": f".coverage.{session.name}"}
     session.run("pytest", *WORKERS, "tests/core", "--cov", "--cov-report=", *session.posargs, env=env)
     session.run("coverage", "report", "--include=*/genesys_stream/_core/*", "--fail-under=100", env=env)
