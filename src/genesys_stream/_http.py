@@ -96,6 +96,8 @@ def make_client(cls: Any, library: Any, max_connections: int) -> Any:
         ConfigurationError: An environment variable for certificates or proxies is invalid.
     """
     try:
+        if certificates := os.environ.get("SSL_CERT_FILE"):
+            os.stat(certificates)  # noqa: PTH116 - httpx 0.27 goes on without a file that does not exist
         verify = shared_tls(library)
     except (OSError, ValueError) as error:
         raise _invalid_environment(("SSL_CERT_FILE", "SSL_CERT_DIR"), error) from error

@@ -144,6 +144,11 @@ def test_plain_class():
         response_format(str)
 
 
+def made(name, **annotations):
+    """An attrs class with these fields."""
+    return attrs.define(type(name, (), {"__annotations__": annotations}))
+
+
 @pytest.mark.parametrize(
     ("type_", "problem"),
     [
@@ -157,7 +162,7 @@ def test_plain_class():
 )
 def test_no_schema(type_, problem):
     """A field without a schema is named, and a mapping is offered."""
-    odd = attrs.make_class("Odd", {"field": attrs.field(type=type_)})
+    odd = made("Odd", field=type_)
 
     with pytest.raises(InvalidArgument, match=f"^response_format {problem}"):
         response_format(odd)
@@ -165,8 +170,8 @@ def test_no_schema(type_, problem):
 
 def test_two_of_a_name():
     """Two classes of one name would be one definition."""
-    inner = attrs.make_class("Size", {"other": attrs.field(type=int)})
-    outer = attrs.make_class("Outer", {"a": attrs.field(type=Size), "b": attrs.field(type=inner)})
+    inner = made("Size", other=int)
+    outer = made("Outer", a=Size, b=inner)
 
     with pytest.raises(InvalidArgument, match=r"^response_format has two classes of the name Size$"):
         response_format(outer)
