@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, AsyncIterable, Generator, Iterable
 from typing import Any, overload
 
 from . import _errors
-from ._core.relaying.batcher import check_coalescer
+from ._core.relaying.coalescers.checks import check_coalescer
 from ._core.relaying.coalescers.protocol import Coalescer
 from ._values import Batch, CompletionChunk
 from ._wire import type_name

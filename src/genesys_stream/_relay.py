@@ -12,8 +12,8 @@ from typing_extensions import TypedDict, Unpack
 
 from . import _errors
 from ._core.http.retry import Retry
-from ._core.relaying.batcher import check_coalescer
 from ._core.relaying.coalescers.basic import TimeSize
+from ._core.relaying.coalescers.checks import check_coalescer
 from ._core.relaying.coalescers.protocol import Coalescer
 from ._core.relaying.relay import GIVE_UP_AFTER, MAX_BACKLOG_BYTES, RelayState
 from ._core.relaying.sink import AsyncSink, Sink

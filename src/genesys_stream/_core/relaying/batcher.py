@@ -6,6 +6,7 @@ from ..._errors import InvalidArgument
 from ..._values import Batch, CompletionChunk
 from ..._values._checks import check_kind, shown
 from ..._wire import type_name
+from .coalescers.checks import check_coalescer
 from .coalescers.protocol import Coalescer
 from .queue import TextQueue
 
@@ -155,9 +156,3 @@ class BatchState:
 
 MAX_QUEUED = 2**20
 """How many characters may wait to be taken before the source is no longer read."""
-
-
-def check_coalescer(argument: str, value: object) -> None:
-    """Refuse what is no coalescer, such as a strategy's class in the place of an instance."""
-    if isinstance(value, type) or not isinstance(value, Coalescer):
-        raise InvalidArgument(argument, f"must have the methods of Coalescer, cut and due; got {type_name(value)}")

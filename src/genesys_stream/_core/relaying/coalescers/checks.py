@@ -28,10 +28,16 @@ def at_least(minimum: int) -> Callable[[object, Any, Any], None]:
     return check
 
 
-def coalescer(_: object, attribute: Any, value: Any) -> None:
-    """Refuse what is not a coalescer, such as a strategy's class in the place of an instance."""
+def check_coalescer(argument: str, value: object) -> None:
+    """Refuse what is no coalescer, such as a strategy's class in the place of an instance."""
     if isinstance(value, type) or not isinstance(value, Coalescer):
-        raise InvalidArgument(attribute.name, f"must be a coalescer, got {shown(value)}")
+        problem = f"must be a coalescer, with the methods cut and due; got {type_name(value)}"
+        raise InvalidArgument(argument, problem)
+
+
+def coalescer(_: object, attribute: Any, value: Any) -> None:
+    """Refuse what is no coalescer."""
+    check_coalescer(attribute.name, value)
 
 
 # A batch must be able to hold any single character.

@@ -7,10 +7,9 @@ from typing import Any
 from attrs import field, frozen
 
 from ...._errors import InvalidArgument
-from ...._values._checks import shown
 from ..queue import WaitingText
 from .basic import FinalOnly, first_shown
-from .checks import coalescer, optional, seconds, whole_characters
+from .checks import check_coalescer, coalescer, optional, seconds, whole_characters
 from .protocol import Coalescer
 
 
@@ -102,8 +101,7 @@ def any_of(*coalescers: Coalescer) -> Coalescer:
     if not coalescers:
         raise InvalidArgument("coalescers", "must be at least one")
     for i, value in enumerate(coalescers):
-        if isinstance(value, type) or not isinstance(value, Coalescer):
-            raise InvalidArgument(f"coalescers[{i}]", f"must be a coalescer, got {shown(value)}")
+        check_coalescer(f"coalescers[{i}]", value)
     return _AnyOf(coalescers)
 
 
