@@ -187,4 +187,4 @@ class TestMeasure:
 
         pushes = pushes_of(Channel(encode=encode, max_bytes=10, measure=twice), "123456789")
 
-        assert [push.content for push in pushes] == [b"12345", b"6789"]
+        assert [push.content for push in pushes] == [b"12345", b"6789", b""]
