@@ -176,3 +176,15 @@ class TestEncode:
         pushes = pushes_of(Channel(encode=encode, repeat=3), "one", "two", "x")
 
         assert [push.batch.before for push in pushes[:3]] == ["", "one", "two"]
+
+
+class TestMeasure:
+    def test_a_service_may_count_other_bytes(self) -> None:
+        """What is cut, and what fits, follows from what the service counts."""
+
+        def twice(content: bytes) -> int:
+            return 2 * len(content)
+
+        pushes = pushes_of(Channel(encode=encode, max_bytes=10, measure=twice), "123456789")
+
+        assert [push.content for push in pushes] == [b"12345", b"6789", b""]

@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import anyio
 
 from .. import _errors
-from .._auth import ClientCredentials
+from .._auth import TokenSource
 from .._core.http.retry import Outcome, RequestFlow
-from .._core.http.settings import Settings
+from .._core.http.settings import CallSettings
 from .._http import (
     BodyBuffer,
     advance,
@@ -63,7 +63,7 @@ class HttpSession(BaseSession):
     def __init__(
         self,
         http: Any,
-        credentials: ClientCredentials | None,
+        credentials: TokenSource | None,
         access_token: str | None,
         max_connections: int,
         transport: str = "httpx",
@@ -106,7 +106,7 @@ class HttpSession(BaseSession):
             for http in self._pools.values():
                 await self.cleanup.close(http.aclose)
 
-    async def run(self, flow: RequestFlow[T], settings: Settings, *, answer_within: float | None) -> T:
+    async def run(self, flow: RequestFlow[T], settings: CallSettings, *, answer_within: float | None) -> T:
         """Run a request flow whose replies are read as a whole.
 
         Args:
@@ -140,7 +140,7 @@ class HttpSession(BaseSession):
                     done = await sleep(step.seconds)
                 else:
                     with anyio.CancelScope(deadline=math.inf if step.until is None else step.until):
-                        await step.refresh.wait_async()
+                        await step.signal.wait_async()
                 step, result = advance(lambda: steps.send(done))  # noqa: B023 - called at once
         return result
 

@@ -10,9 +10,9 @@ from contextlib import closing, suppress
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
-from .._auth import ClientCredentials
+from .._auth import TokenSource
 from .._core.http.retry import Outcome, RequestFlow
-from .._core.http.settings import Settings
+from .._core.http.settings import CallSettings
 from .._http import (
     BodyBuffer,
     advance,
@@ -48,7 +48,7 @@ class HttpSession(BaseSession):
     def __init__(
         self,
         http: Any,
-        credentials: ClientCredentials | None,
+        credentials: TokenSource | None,
         access_token: str | None,
         max_connections: int,
         transport: str = "httpx",
@@ -80,7 +80,7 @@ class HttpSession(BaseSession):
             for long in (True, False):
                 self.http(long=long).close()
 
-    def run(self, flow: RequestFlow[T], settings: Settings, *, answer_within: float | None) -> T:
+    def run(self, flow: RequestFlow[T], settings: CallSettings, *, answer_within: float | None) -> T:
         """Run a request flow whose replies are read as a whole.
 
         Args:
@@ -113,7 +113,7 @@ class HttpSession(BaseSession):
                 elif isinstance(step, Sleep):
                     done = sleep(step.seconds)
                 else:
-                    step.refresh.wait(None if step.until is None else step.until - clock())
+                    step.signal.wait(None if step.until is None else step.until - clock())
                 step, result = advance(lambda: steps.send(done))  # noqa: B023 - called at once
         return result
 

@@ -128,6 +128,7 @@ class RelayState:
                 epoch=epoch,
                 encode=channel.encode,
                 max_bytes=channel.max_bytes,
+                measure=channel.measure,
                 repeat=channel.repeat,
             )
         self._queue = queue

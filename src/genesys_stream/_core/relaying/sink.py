@@ -45,6 +45,7 @@ class Channel:
     name: str = field(default="", validator=lambda _, __, value: check_kind("name", value, str))
     encode: Callable[[Batch], bytes] = field(validator=_callable, repr=False)
     max_bytes: int | None = field(default=None, validator=_optional_whole)
+    measure: Callable[[bytes], int] = field(default=len, validator=_callable, repr=False)
     repeat: int = field(default=0, validator=lambda _, __, value: check_whole("repeat", value, least=0))
     window: float | None = field(default=None, validator=_optional_seconds)
     final_only: bool = field(default=False, validator=lambda _, __, value: check_kind("final_only", value, bool))
@@ -72,6 +73,7 @@ class Sink(Channel):
         encode: Makes the payload of a batch, without side effects: it is called until the payload fits, and what it
             returned is what is sent.
         max_bytes: The largest payload, in bytes; None for any size.
+        measure: Counts the bytes of a payload, where the service counts others than those that are sent.
         repeat: How many characters of the text before it each batch brings along in `Batch.before`.
         window: How long text is gathered where the relay is given no coalescer, in seconds, after a first text that
             goes out at once; None for the defaults of `TimeSize`.
@@ -94,6 +96,7 @@ class AsyncSink(Channel):
         send: As that of `Sink`, but awaited.
         encode: As that of `Sink`.
         max_bytes: As that of `Sink`.
+        measure: As that of `Sink`.
         repeat: As that of `Sink`.
         window: As that of `Sink`.
         final_only: As that of `Sink`.

@@ -1,0 +1,1 @@
+"""Push services: their messages, and what their answers mean."""
