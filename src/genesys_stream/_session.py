@@ -8,7 +8,7 @@ after a `Wait`, and the outcome and the open response after a `Send`.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any, TypeAlias, TypeVar
 
@@ -75,15 +75,15 @@ class Send:
     timeouts: dict[str, float | None]
     exhausted: str
 
-    def request(self, client: Any, **extensions: Any) -> Any:
-        """Return the HTTP library's request, made by one of its clients."""
+    def request(self, make: Callable[..., Any]) -> Any:
+        """Return the HTTP library's request, made by a function of its own."""
         request = self.attempt.request
-        return client.build_request(
+        return make(
             request.method,
             request.url,
             headers=request_headers(request, self.token, self.settings.headers),
             content=request.content,
-            extensions={"timeout": self.timeouts, **extensions},
+            extensions={"timeout": self.timeouts},
         )
 
     def reads_body(self, response: Any, now: float) -> bool:
