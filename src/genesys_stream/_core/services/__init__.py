@@ -1,0 +1,1 @@
+"""Services beside Genesys Cloud's gateway and pushes: their payloads, and their errors as ours."""
