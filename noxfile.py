@@ -55,7 +55,7 @@ def typing(session: nox.Session) -> None:
 @nox.session(python=SUPPORTED)
 def tests(session: nox.Session) -> None:
     """The tests pass on every Python that we support, against the package as it would be installed."""
-    session.install(".[cli]", *group("tests"), *group("peers"))
+    session.install(".[cli]", *group("tests"), *group("peers"), *group("services"))
     # Without coverage, whose own lock does not survive the Ctrl-C that some tests press.
     session.run("pytest", *WORKERS, *session.posargs)
 
@@ -63,7 +63,7 @@ def tests(session: nox.Session) -> None:
 @nox.session
 def core_coverage(session: nox.Session) -> None:
     """The core is covered by its own tests, every line and every branch: coverage by accident is none."""
-    session.install(".[cli]", *group("tests"), *group("peers"))
+    session.install(".[cli]", *group("tests"), *group("peers"), *group("services"))
     env = {"COVERAGE_FILE": f".coverage.{session.name}"}
     session.run("pytest", *WORKERS, "tests/core", "--cov", "--cov-report=", *session.posargs, env=env)
     session.run("coverage", "report", "--include=*/genesys_stream/_core/*", "--fail-under=100", env=env)
@@ -81,7 +81,7 @@ def minimums(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """The documentation builds without a warning or a dead reference, and its examples run."""
-    session.install(".[cli]", *group("tests"), *group("docs"))
+    session.install(".[cli]", *group("tests"), *group("services"), *group("docs"))
     built = Path("docs", "_build")
     shutil.rmtree(built, ignore_errors=True)
     session.run("sphinx-build", "-n", "-W", "--keep-going", "-T", "-q", "docs", str(built / "html"))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import openai
-from measure import ASK, Run, main
+from measure import ASK, PUSH_PATH, Run, at_once, main
 from openai.types.chat import ChatCompletionChunk
 
 
@@ -79,5 +81,58 @@ async def row(run: Run) -> None:
                 run.characters += said(chunk)
 
 
+async def relays(run: Run) -> None:
+    """Relays as their users write them: text is gathered for 200 ms, and then posted."""
+
+    async def one(device: str) -> int:
+        characters, text, last = 0, "", 0.0
+
+        async def push() -> None:
+            nonlocal characters, text, last
+            last = time.monotonic()
+            data = {"llm_response": text, "stream_id": device}
+            body = f"Received {len(text)} characters"
+            characters, text = characters + len(text), ""
+            await post({"targets": [device], "title": "LLM Stream Update", "body": body, "data": data})
+
+        async for chunk in await client.chat.completions.create(**ASK, stream=True, user=device, max_tokens=run.tokens):
+            if chunk.choices and (said := chunk.choices[0].delta.content):
+                text += said
+                if time.monotonic() - last >= 0.2:
+                    await push()
+        await push()
+        return characters
+
+    async with client_of(run) as client, poster(run) as post:
+        await at_once(run, one)
+
+
+@asynccontextmanager
+async def poster(run: Run) -> AsyncIterator[Callable[[object], Awaitable[None]]]:
+    """What posts a push over httpx or aiohttp."""
+    if run.transport == "aiohttp":
+        import aiohttp
+
+        connector = aiohttp.TCPConnector(limit=1000)
+        async with aiohttp.ClientSession(run.base_url, headers=run.bearer, connector=connector) as session:
+
+            async def post(payload: object) -> None:
+                async with session.post(PUSH_PATH, json=payload) as response:
+                    response.raise_for_status()
+                    await response.json()
+
+            yield post
+        return
+    import httpx
+
+    limits = httpx.Limits(max_connections=1000, max_keepalive_connections=1000)
+    async with httpx.AsyncClient(base_url=run.base_url, headers=run.bearer, limits=limits) as client:
+
+        async def post(payload: object) -> None:
+            (await client.post(PUSH_PATH, json=payload)).raise_for_status().json()
+
+        yield post
+
+
 if __name__ == "__main__":
-    main(decode=decode, sync=sync, paced=paced, row=row)
+    main(decode=decode, sync=sync, paced=paced, row=row, relays=relays)

@@ -7,7 +7,7 @@ import statistics
 import time
 from typing import Any
 
-from measure import ASK, COMPLETIONS_PATH, PUSH, WARM, Run, main, resident
+from measure import ASK, COMPLETIONS_PATH, PUSH, WARM, Run, at_once, main, resident
 
 from genesys_stream import AsyncClient, Batch, Client, PassThrough, TimeSize, relay
 
@@ -64,6 +64,19 @@ async def relayed(run: Run) -> None:
     async with client_of(run) as client:
         with run.counted():
             await asyncio.gather(*(one() for _ in range(run.count)))
+
+
+async def relays(run: Run) -> None:
+    """Relays to devices, with the default strategy."""
+
+    async def one(device: str) -> int:
+        stream = client.completions.stream(**ASK, user=device, max_tokens=run.tokens)
+        report = await relay(stream, client.push.to(device))
+        return sum(len(delivery.batch.text) for delivery in report.pushes)
+
+    transport = {} if run.transport == "httpx" else {"transport": run.transport}
+    async with AsyncClient(**options(run), **transport, max_connections=1000, push_rate=None) as client:
+        await at_once(run, one)
 
 
 async def late(run: Run) -> None:
@@ -165,6 +178,7 @@ if __name__ == "__main__":
         decode=decode,
         sync=sync,
         paced=paced,
+        relays=relays,
         relayed=relayed,
         late=late,
         row=row,

@@ -13,7 +13,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ PUSH: dict[str, Any] = {
     "body": "Received 42 new tokens.",
     "data": {"llm_response": "All work and no play. " * 20, "chunk_id": "chunk_001"},
 }
+WORD = " word"
 COMPLETIONS_PATH = "/v1/chat/completions"
 PUSH_PATH = "/api/v2/notifications/push"
 
@@ -36,6 +37,7 @@ EVENT = (
 )
 DONE = b"data: [DONE]\n\n"
 READ = 16384
+WARM_UP = "warm-up"  # how the devices of relays are called that are not counted
 WARM = 100  # pushes before those that are counted, because Python itself is slower at first
 
 
@@ -46,8 +48,9 @@ class Run:
     Attributes:
         base_url: Where the server is.
         token: A token that it accepts.
-        transport: httpx or aiohttp.
+        transport: What the client sends its requests with, such as httpx or aiohttp.
         count: How many streams, pushes or events.
+        tokens: How many tokens each relay's stream has.
         cpu: Seconds of CPU time, while it was counted.
         characters: How much was said, so that nobody is fast by losing something.
         found: What else was measured.
@@ -57,6 +60,7 @@ class Run:
     token: str
     transport: str
     count: int
+    tokens: int = 0
     cpu: float = 0.0
     characters: int = 0
     found: dict[str, float] = field(default_factory=dict)
@@ -87,18 +91,50 @@ def resident() -> float:
     return pages * resource.getpagesize() / 1024
 
 
+async def at_once(run: Run, one: Callable[[str], Awaitable[int]]) -> None:
+    """Run `count` relays, which begin evenly over a second, or all their tokens would come at the same moments.
+
+    Args:
+        run: What is run; a few relays before are not counted.
+        one: Runs one relay to a device that it is given, and returns how many characters were pushed.
+    """
+
+    async def later(device: str, after: float) -> int:
+        await asyncio.sleep(after)
+        return await one(device)
+
+    async def wave(name: str, count: int) -> int:
+        return sum(await asyncio.gather(*(later(f"{name}-{number}", number / count) for number in range(count))))
+
+    tokens, run.tokens = run.tokens, 20
+    await wave(WARM_UP, 10)
+    run.tokens = tokens
+    with run.counted():
+        run.characters = await wave("device", run.count)
+
+
+def loop_factory(transport: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if transport != "uvloop":
+        return None
+    import uvloop
+
+    return uvloop.new_event_loop
+
+
 def main(**scenarios: Callable[[Run], Any]) -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("scenario", choices=scenarios)
     parser.add_argument("--base-url", default="")
     parser.add_argument("--token", default="")
-    parser.add_argument("--transport", choices=["httpx", "aiohttp"], default="httpx")
+    parser.add_argument("--transport", default="httpx")
     parser.add_argument("--count", type=int, required=True)
+    parser.add_argument("--tokens", type=int, default=0)
     args = parser.parse_args()
-    run = Run(args.base_url, args.token, args.transport, args.count)
+    run = Run(args.base_url, args.token, args.transport, args.count, args.tokens)
     scenario = scenarios[args.scenario]
     if inspect.iscoroutinefunction(scenario):
-        asyncio.run(scenario(run))
+        with asyncio.Runner(loop_factory=loop_factory(run.transport)) as runner:
+            runner.run(scenario(run))
     else:
         scenario(run)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,22 @@ HERE = Path(__file__).parent
 FEWEST_RUNS = 5
 
 Client = tuple[str, str]  # the module's name after "client_", and the transport
-BARE, SSE, OURS_, OPENAI = "bare", "httpx_sse", "ours", "openai"
-NAMES = {BARE: "bare httpx", SSE: "httpx-sse", OURS_: "genesys-stream", OPENAI: "openai"}
+BARE, SSE, OURS_, OPENAI, FLOOR, OLD = "bare", "httpx_sse", "ours", "openai", "floor", "old"
+NAMES = {
+    BARE: "bare httpx",
+    SSE: "httpx-sse",
+    OURS_: "genesys-stream",
+    OPENAI: "openai",
+    FLOOR: "raw floor",
+    OLD: "the version before",
+}
+INTERPRETERS = {OLD: sys.executable}  # that of --against
+# In small processes glibc gives asyncio's receive buffers back after each read; not so with these.
+MALLOC = {
+    "MALLOC_TOP_PAD_": "4194304",
+    "MALLOC_TRIM_THRESHOLD_": "16777216",
+    "MALLOC_MMAP_THRESHOLD_": "4194304",
+}
 
 
 @dataclass
@@ -163,15 +178,22 @@ def scenarios(streams: int, seconds: float) -> dict[str, Scenario]:
 
 def main() -> None:
     everything = scenarios(200, 5)
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=FEWEST_RUNS, help="runs per client (default: %(default)s)")
-    alone = {"late": lateness, "idle": memory, "linear": linear, "import": imports}
-    parser.add_argument("--only", nargs="+", choices=[*everything, *alone], help="scenarios to run")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, help=f"runs per client (default: {FEWEST_RUNS}, or 3 if --quick)")
+    alone = {"relays": headline, "late": lateness, "idle": memory, "linear": linear, "import": imports}
+    parser.add_argument("--only", nargs="+", choices=[*alone, *everything], help="scenarios to run")
+    parser.add_argument("--quick", action="store_true", help="fewer tokens, runs and clients, while one develops")
+    parser.add_argument("--relays", type=int, default=100, help="relays at once (default: %(default)s)")
+    parser.add_argument("--clients", nargs="+", metavar="KIND:TRANSPORT", help="whose relays, such as ours:aiohttp")
+    parser.add_argument("--against", metavar="PYTHON", help="an interpreter with another version of the library")
     parser.add_argument("--streams", type=int, default=200, help="paced streams at once (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=5.0, help="how long they last (default: %(default)s)")
     parser.add_argument("--write", action="store_true", help="write docs/performance.md and its plots")
     args = parser.parse_args()
-    chosen = args.only or [*everything, *alone]
+    args.runs = args.runs or (3 if args.quick else FEWEST_RUNS)
+    if args.against:
+        INTERPRETERS[OLD] = args.against
+    chosen = args.only or [*alone, *everything]
 
     figures: list[Figure] = []
 
@@ -186,7 +208,25 @@ def main() -> None:
             done(measured(scenario, args.runs))
     for name, figure_of in alone.items():
         if name in chosen:
-            done(figure_of(args.runs))
+            done(figure_of(args))
+
+
+def headline(args: argparse.Namespace) -> Figure:
+    clients = QUICK if args.quick else CLIENTS
+    if args.clients:
+        clients = [client_of(name) for name in args.clients]
+    if args.against:
+        clients = [*clients, (OLD, "httpx"), (OLD, "aiohttp")]
+    return relays(clients, args.relays, 60 if args.quick else 100, args.runs)
+
+
+QUICK: list[Client] = [(OURS_, "httpx"), (OURS_, "aiohttp"), (OPENAI, "aiohttp"), (FLOOR, "asyncio")]
+CLIENTS: list[Client] = [*QUICK[:2], (OPENAI, "httpx"), *QUICK[2:], (FLOOR, "uvloop")]
+
+
+def client_of(name: str) -> Client:
+    kind, _, transport = name.partition(":")
+    return kind, transport
 
 
 def measured(scenario: Scenario, runs: int) -> Figure:
@@ -202,7 +242,7 @@ def measured(scenario: Scenario, runs: int) -> Figure:
                 connections[client] = asked(process) - before
                 cpu[client].append(result["cpu"])
                 peaks[client].append(result["peak"])
-                print(f"\r{scenario.title}: {turn + 1}/{runs} {client}\033[K", end="", file=sys.stderr, flush=True)
+                show_progress(scenario, turn, runs, client)
     print("\r\033[K", end="", file=sys.stderr)
     medians = {client: statistics.median(seconds) for client, seconds in cpu.items()}
     figure = Figure(scenario.title, f"µs of CPU per {scenario.unit}")
@@ -227,7 +267,12 @@ def measured(scenario: Scenario, runs: int) -> Figure:
 def called(client: Client) -> str:
     kind, transport = client
     module, _, function = kind.partition(":")
-    return NAMES[module] + (f", {function}" if function else "") + (" (aiohttp)" if transport == "aiohttp" else "")
+    usual = transport in {"httpx", "asyncio"}
+    return NAMES[module] + (f", {function}" if function else "") + ("" if usual else f" ({transport})")
+
+
+def show_progress(scenario: Scenario, turn: int, runs: int, client: Client, found: object = "") -> None:
+    print(f"\r{scenario.title}: {turn + 1}/{runs} {client} {found}\033[K", end="", file=sys.stderr, flush=True)
 
 
 @contextmanager
@@ -235,37 +280,44 @@ def server(scenario: Scenario) -> Iterator[tuple[Any, dict[str, str]]]:
     if scenario.tokens is None:
         yield None, {}
         return
-    command = [
-        sys.executable,
-        str(HERE / "server.py"),
-        "--tokens",
-        str(scenario.tokens),
-        "--every",
-        str(scenario.every),
-    ]
+    with started("server.py", "--tokens", str(scenario.tokens), "--every", str(scenario.every)) as it:
+        yield it
+
+
+@contextmanager
+def endpoints(scenario: Scenario) -> Iterator[tuple[Any, dict[str, str]]]:
+    with started("endpoints.py", "--every", str(scenario.every)) as it:
+        yield it
+
+
+@contextmanager
+def started(program: str, *arguments: str) -> Iterator[tuple[Any, dict[str, str]]]:
+    command = [sys.executable, str(HERE / program), *arguments]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None  # noqa: S101 - it is a pipe
         yield process, json.loads(process.stdout.readline())
         process.communicate()
 
 
-def asked(process: Any) -> int:
-    """How many connections the server has had."""
+def asked(process: Any, line: str = "\n") -> Any:
+    """What the server answers to a line: how many connections it has had, or what became of the pushes."""
     if process is None:
         return 0
-    process.stdin.write("\n")
+    process.stdin.write(line)
     process.stdin.flush()
-    return int(process.stdout.readline())
+    return json.loads(process.stdout.readline())
 
 
 def one(scenario: Scenario, client: Client, where: dict[str, str]) -> dict[str, Any]:
     kind, transport = client
     module, _, function = kind.partition(":")
-    command = [sys.executable, str(HERE / f"client_{module}.py"), function or scenario.function]
-    command += ["--count", str(scenario.count), "--transport", transport]
+    interpreter = INTERPRETERS.get(module, sys.executable)
+    module = OURS_ if module == OLD else module
+    command = [interpreter, str(HERE / f"client_{module}.py"), function or scenario.function]
+    command += ["--count", str(scenario.count), "--transport", transport, "--tokens", str(scenario.tokens or 0)]
     for name, value in where.items():
         command += [f"--{name.replace('_', '-')}", value]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, **MALLOC})
     result: dict[str, Any] = json.loads(done.stdout)
     said = scenario.of if scenario.unit == "event" else scenario.count
     if scenario.unit not in {"push", ""} and result["characters"] != said * len(" word"):
@@ -273,7 +325,75 @@ def one(scenario: Scenario, client: Client, where: dict[str, str]) -> dict[str, 
     return result
 
 
-def lateness(runs: int) -> Figure:
+@dataclass
+class Load:
+    """How relays of one client did, in medians.
+
+    Attributes:
+        cpu: µs of CPU per token.
+        pushes: How many there were.
+        p50: ms that the pushes came after they were due.
+        p99: The same.
+    """
+
+    cpu: float
+    pushes: float
+    p50: float
+    p99: float
+
+
+def relayed(clients: list[Client], count: int, tokens: int, runs: int) -> dict[Client, Load]:
+    """Let the clients take turns with so many relays at once of 20 tokens a second."""
+    seen: dict[Client, list[Load]] = {client: [] for client in clients}
+    scenario = Scenario(f"{count} relays", "relays", clients, count, count * tokens, "event", tokens, TOKEN_EVERY)
+    with endpoints(scenario) as (process, where):
+        for turn in range(runs):
+            for client in clients:
+                done = one(scenario, client, where)
+                window = 0.0 if client[0] == OPENAI else WINDOW
+                account = asked(process, f"{window}\n")
+                cpu = done["cpu"] / scenario.of * 1e6
+                seen[client].append(Load(cpu, account["pushes"], account["p50"], account["p99"]))
+                show_progress(scenario, turn, runs, client, seen[client][-1])
+    print("\r\033[K", end="", file=sys.stderr)
+    return {
+        client: Load(*(statistics.median(values) for values in zip(*map(astuple, loads), strict=True)))
+        for client, loads in seen.items()
+    }
+
+
+TOKEN_EVERY, WINDOW = 0.05, 0.5
+
+
+def relays(clients: list[Client], count: int, tokens: int, runs: int) -> Figure:
+    loads = relayed(clients, count, tokens, runs)
+    figure = Figure(f"{count} relays at once, 20 tokens a second each", "µs of CPU per token")
+    for client, load in loads.items():
+        name = called(client)
+        figure.bar(name, load.cpu)
+        figure.note(name, "relays per core", f"{1e6 * TOKEN_EVERY / load.cpu:,.0f}")
+        figure.note(name, "pushes", f"{load.pushes:,.0f}")
+        figure.note(name, "p50 / p99 lateness, ms", f"{load.p50:.1f} / {load.p99:.1f}")
+
+    def target(what: str, ours: Client, other: Client, sign: str, bound: float) -> None:
+        if {ours, other} <= loads.keys():
+            figure.target(what, loads[ours].cpu / loads[other].cpu, sign, bound)
+
+    target("over httpx / the version before", (OURS_, "httpx"), (OLD, "httpx"), "<=", 0.6)
+    for kind, transport in clients:
+        if kind == OURS_ and transport != "httpx":
+            fast = OURS_, transport
+            target(f"over {transport} / the version before over aiohttp", fast, (OLD, "aiohttp"), "<=", 0.65)
+            target(f"over {transport} / raw floor", fast, (FLOOR, "asyncio"), "<=", 3.0)
+            target(f"openai over aiohttp with its buffer / over {transport}", (OPENAI, "aiohttp"), fast, ">=", 3.0)
+    for (kind, transport), load in loads.items():
+        if kind == OURS_:
+            figure.target(f"p99 lateness in ms over {transport}", load.p99, "<=", 25 if transport == "httpx" else 10)
+    return figure
+
+
+def lateness(args: argparse.Namespace) -> Figure:
+    runs = args.runs
     scenario = Scenario("How late a relay's pushes leave", "late", [], 100, 0, "", tokens=60, every=0.05)
     with server(scenario) as (_, where):
         seen: list[dict[str, float]] = [one(scenario, (OURS_, "httpx"), where)["found"] for _ in range(runs)]
@@ -287,7 +407,8 @@ def lateness(runs: int) -> Figure:
     return figure
 
 
-def memory(runs: int) -> Figure:
+def memory(args: argparse.Namespace) -> Figure:
+    runs = args.runs
     scenario = Scenario("A stream that is silent", "idle", [], 400, 400, "stream", tokens=2, every=60.0)
     clients: dict[str, Client] = {
         "bare httpx": (BARE, "httpx"),
@@ -308,7 +429,8 @@ def memory(runs: int) -> Figure:
     return figure
 
 
-def imports(runs: int) -> Figure:
+def imports(args: argparse.Namespace) -> Figure:
+    runs = args.runs
     medians = seconds_to_import(max(runs, 9))
     figure = Figure("Importing it", "ms")
     for name, seconds in medians.items():
@@ -318,7 +440,8 @@ def imports(runs: int) -> Figure:
     return figure
 
 
-def linear(runs: int) -> Figure:
+def linear(args: argparse.Namespace) -> Figure:
+    runs = args.runs
     cases = per_byte(runs)
     ordinary = cases.pop("ordinary")
     figure = Figure("Decoding, per byte, in the worst shapes", "ns per byte")

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import closing, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import httpx
 from attrs import define, field
@@ -21,7 +21,7 @@ from attrs import define, field
 from . import _errors
 from ._core.http.exchange import Reply
 from ._core.http.regions import endpoints
-from ._core.http.retry import Attempt, Outcome, Retry
+from ._core.http.retry import Attempt, Outcome, RequestFlow, Retry
 from ._core.http.settings import Settings, missing_credentials
 from ._core.http.tokens import Grant, Hidden, TokenCache, fetch_token, is_token, token_request
 from ._errors import GenesysStreamError
@@ -35,26 +35,58 @@ if TYPE_CHECKING:
 
 _UNAUTHORIZED = 401
 
+T = TypeVar("T")
+
 
 @define(eq=False)
-class TokenRefresh:
+class Signal:
+    """Something that other threads and tasks wait for, blocking or async; it happens once."""
+
+    _happened: threading.Event = field(factory=threading.Event, init=False)
+    _wakers: list[Callable[[], None]] = field(factory=list, init=False, repr=False)
+    _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
+
+    def set(self) -> None:
+        """Wake whoever waits."""
+        with self._lock:
+            self._happened.set()
+            wakers, self._wakers = self._wakers, []
+        for wake in wakers:
+            wake()
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Block until it has happened.
+
+        Args:
+            seconds: The longest time to wait; None for no limit.
+        """
+        self._happened.wait(None if seconds is None else max(0.0, seconds))
+
+    async def wait_async(self) -> None:
+        """Wait on the current event loop until it has happened."""
+        import anyio
+
+        event = anyio.Event()
+        wake = _waker(event)
+        with self._lock:
+            if self._happened.is_set():
+                return
+            self._wakers.append(wake)
+        await event.wait()
+
+
+@define(eq=False)
+class TokenRefresh(Signal):
     """A token request that is under way: one caller runs it, and the others wait for it to finish."""
 
     token: str | None = field(default=None, repr=False)
     error: GenesysStreamError | None = None
     _thread: int = field(factory=threading.get_ident, init=False, repr=False)
-    _finished: threading.Event = field(factory=threading.Event, init=False)
-    _wakers: list[Callable[[], None]] = field(factory=list, init=False, repr=False)
-    _lock: threading.Lock = field(factory=threading.Lock, init=False, repr=False)
 
     def finish(self, token: str | None, error: GenesysStreamError | None) -> None:
         """Wake every caller that waits; with neither a token nor an error, one of them must refresh the token."""
-        with self._lock:
-            self.token, self.error = token, error
-            self._finished.set()
-            wakers, self._wakers = self._wakers, []
-        for wake in wakers:
-            wake()
+        self.token, self.error = token, error
+        self.set()
 
     def wait(self, seconds: float | None = None) -> None:
         """Block until it has finished.
@@ -65,25 +97,13 @@ class TokenRefresh:
         Raises:
             UsageError: The request is made by this very thread, which cannot go on with it while it blocks.
         """
-        if not self._finished.is_set() and self._thread == threading.get_ident():
+        if not self._happened.is_set() and self._thread == threading.get_ident():
             msg = (
                 "this thread is requesting a token already and would wait for itself for ever: "
                 "a blocking call was made on an event loop, or in an on_event hook"
             )
             raise _errors.UsageError(msg)
-        self._finished.wait(None if seconds is None else max(0.0, seconds))
-
-    async def wait_async(self) -> None:
-        """Wait on the current event loop until it has finished."""
-        import anyio
-
-        event = anyio.Event()
-        wake = _waker(event)
-        with self._lock:
-            if self._finished.is_set():
-                return
-            self._wakers.append(wake)
-        await event.wait()
+        Signal.wait(self, seconds)
 
 
 def _waker(event: anyio.Event) -> Callable[[], None]:
@@ -104,72 +124,31 @@ def _unless_gone(
     return wake
 
 
-class ClientCredentials(httpx.Auth):
-    """OAuth client credentials with a token that is refreshed as needed, for our clients and for any httpx client.
+TokenFlow: TypeAlias = Generator["Attempt | Signal", Any, T]
+"""What gets a token: it yields an `Attempt`, whose outcome it is sent, or a `Signal` to wait for."""
 
-    The token is requested when it is first needed, again before it expires (60 seconds, or a tenth of its life if that
-    is less), and once more per request when the service answers 401.
-    However many tasks and threads need it, one request is made.
 
-    Args:
-        client_id: The OAuth client's id.
-        client_secret: The OAuth client's secret.
-        region: The organisation's region, in any spelling; see `Client`.
-        login_url: The token endpoint's address without its path, if it is not the region's.
-        scopes: Scopes to request; Genesys Cloud grants by roles and needs none.
-        retry: The retry policy of token requests.
-        allow_insecure_http: Whether `login_url` may be an http URL of another machine.
+class TokenSource:
+    """One access token for any number of tasks and threads; a subclass says how it is requested."""
 
-    Raises:
-        ConfigurationError: An argument is missing, unknown or unsafe.
-    """
-
-    requires_response_body = False
-
-    def __init__(
-        self,
-        client_id: str,
-        client_secret: str,
-        *,
-        region: str | None = None,
-        login_url: str | None = None,
-        scopes: Sequence[str] = (),
-        retry: Retry | None = None,
-        allow_insecure_http: bool = False,
-    ) -> None:
-        for name, value in (("client_id", client_id), ("client_secret", client_secret)):
-            if not _is_printable(value):
-                msg = f"{name} must be a string of printable characters that is not empty"
-                raise _errors.ConfigurationError(msg)
-        if ":" in client_id:
-            msg = "client_id must not have a colon, which a Basic header could not tell from the one before the secret"
-            raise _errors.ConfigurationError(msg)
-        if not _is_list_of_scopes(scopes):
-            msg = "scopes must be a list of strings of printable characters"
-            raise _errors.ConfigurationError(msg)
-        check_kind("retry", retry, Retry, optional=True)
-        place = endpoints(region, login_url=login_url, allow_insecure_http=allow_insecure_http)
-        self._client_id = client_id
-        self._request = token_request(place.login_url, client_id, client_secret, scopes)
-        self._retry = retry or Retry()
+    def __init__(self) -> None:
         self._cache = TokenCache()
         self._refresh: TokenRefresh | None = None
         self._lock = threading.Lock()
         self._clock = time.monotonic
 
-    def __repr__(self) -> str:
-        return f"ClientCredentials({self._client_id!r})"
-
     def __reduce__(self) -> Any:
         msg = "credentials are not to be pickled; make them anew where they are needed"
         raise TypeError(msg)
 
-    def token_flow(
-        self, margin: float = 0.0, refused: str | None = None
-    ) -> Generator[Attempt | TokenRefresh, Any, str]:
+    def _fetch(self) -> TokenFlow[Grant]:
+        """Request a token."""
+        raise NotImplementedError
+
+    def token_flow(self, margin: float = 0.0, refused: str | None = None) -> TokenFlow[str]:
         """Get a valid token.
 
-        A generator that yields either an `Attempt`, whose outcome it must be sent, or a `TokenRefresh` to wait for,
+        A generator that yields either an `Attempt`, whose outcome it must be sent, or a `Signal` to wait for,
         after which it must be sent None.
 
         Args:
@@ -207,16 +186,17 @@ class ClientCredentials(httpx.Auth):
             self._refresh = TokenRefresh()
             return None, None
 
-    def _run(self) -> Generator[Attempt | TokenRefresh, Any, str]:
+    def _run(self) -> TokenFlow[str]:
         """Request a token and wake the callers that wait for it."""
         asked_at = self._clock()
         try:
-            with closing(fetch_token(self._request, self._retry)) as flow:
-                attempt, result = advance(lambda: next(flow))
-                while attempt is not None:
-                    asked_at = self._clock() + attempt.after
-                    outcome = yield attempt
-                    attempt, result = advance(lambda: flow.send(outcome))  # noqa: B023 - called at once
+            with closing(self._fetch()) as flow:
+                wanted, result = advance(lambda: next(flow))
+                while wanted is not None:
+                    if isinstance(wanted, Attempt):
+                        asked_at = self._clock() + wanted.after
+                    outcome = yield wanted
+                    wanted, result = advance(lambda: flow.send(outcome))  # noqa: B023 - called at once
             grant: Grant = result
         except BaseException as error:
             # Anything else, such as a cancellation, concerns this caller alone, and another one must run a refresh.
@@ -233,6 +213,63 @@ class ClientCredentials(httpx.Auth):
         if refresh is not None:
             refresh.finish(None if grant is None else grant.token, error)
 
+
+class ClientCredentials(TokenSource, httpx.Auth):
+    """OAuth client credentials with a token that is refreshed as needed, for our clients and for any httpx client.
+
+    The token is requested when it is first needed, again before it expires (60 seconds, or a tenth of its life if that
+    is less), and once more per request when the service answers 401.
+    However many tasks and threads need it, one request is made.
+
+    Args:
+        client_id: The OAuth client's id.
+        client_secret: The OAuth client's secret.
+        region: The organisation's region, in any spelling; see `Client`.
+        login_url: The token endpoint's address without its path, if it is not the region's.
+        scopes: Scopes to request; Genesys Cloud grants by roles and needs none.
+        retry: The retry policy of token requests.
+        allow_insecure_http: Whether `login_url` may be an http URL of another machine.
+
+    Raises:
+        ConfigurationError: An argument is missing, unknown or unsafe.
+    """
+
+    requires_response_body = False
+
+    def __init__(
+        self,
+        client_id: str,
+        client_secret: str,
+        *,
+        region: str | None = None,
+        login_url: str | None = None,
+        scopes: Sequence[str] = (),
+        retry: Retry | None = None,
+        allow_insecure_http: bool = False,
+    ) -> None:
+        super().__init__()
+        for name, value in (("client_id", client_id), ("client_secret", client_secret)):
+            if not _is_printable(value):
+                msg = f"{name} must be a string of printable characters that is not empty"
+                raise _errors.ConfigurationError(msg)
+        if ":" in client_id:
+            msg = "client_id must not have a colon, which a Basic header could not tell from the one before the secret"
+            raise _errors.ConfigurationError(msg)
+        if not _is_list_of_scopes(scopes):
+            msg = "scopes must be a list of strings of printable characters"
+            raise _errors.ConfigurationError(msg)
+        check_kind("retry", retry, Retry, optional=True)
+        place = endpoints(region, login_url=login_url, allow_insecure_http=allow_insecure_http)
+        self._client_id = client_id
+        self._request = token_request(place.login_url, client_id, client_secret, scopes)
+        self._retry = retry or Retry()
+
+    def __repr__(self) -> str:
+        return f"ClientCredentials({self._client_id!r})"
+
+    def _fetch(self) -> RequestFlow[Grant]:
+        return fetch_token(self._request, self._retry)
+
     def sync_auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
         """Add a token to a request of a blocking httpx client, which calls this."""
         refused: str | None = None
@@ -241,7 +278,7 @@ class ClientCredentials(httpx.Auth):
                 wanted, token = advance(lambda: next(flow))
                 while wanted is not None:
                     outcome: Outcome | None = None
-                    if isinstance(wanted, TokenRefresh):
+                    if isinstance(wanted, Signal):
                         wanted.wait()
                     else:
                         time.sleep(wanted.after)
@@ -263,7 +300,7 @@ class ClientCredentials(httpx.Auth):
                 wanted, token = advance(lambda: next(flow))
                 while wanted is not None:
                     outcome: Outcome | None = None
-                    if isinstance(wanted, TokenRefresh):
+                    if isinstance(wanted, Signal):
                         await wanted.wait_async()
                     else:
                         import anyio

@@ -221,6 +221,10 @@ class UnsupportedMediaType(StatusError):
 class RateLimited(StatusError):
     """429: a rate limit was exceeded; `retry_after` says for how long, `limit` which one, `scope` whose."""
 
+    def __init__(self, message: str, *, status: int = 429, scope: str = "", **facts: Any) -> None:
+        super().__init__(message, status=status, **facts)
+        self._scope = scope
+
     @property
     def scope(self) -> str:
         """Whose limit it is, as far as the answer says: "device", "credential", or "" where it does not say.
@@ -228,6 +232,8 @@ class RateLimited(StatusError):
         A limit that the answer names (in `limit`, or in `details` as FCM's QuotaFailure does) is the credential's,
         unless the answer speaks of a device.
         """
+        if self._scope:
+            return self._scope
         if "device" in f"{self.code} {self.message} {self.limit} {self.details}".lower():
             return "device"
         return "credential" if self.limit or self.details else ""

@@ -22,8 +22,13 @@ def emit(hook: Callable[[EventT], object] | None, event: EventT) -> None:
     try:
         hook(event)
     except Exception as error:  # noqa: BLE001 - a user's hook may raise anything
-        at = error.__traceback__
-        while at is not None and at.tb_next is not None:
-            at = at.tb_next
-        place = "" if at is None else f" at {at.tb_frame.f_code.co_filename}:{at.tb_lineno}"
-        _log.error("the on_event hook raised %s%s for %s; going on", type(error).__name__, place, type(event).__name__)
+        log_failure(_log, "on_event", error, event)
+
+
+def log_failure(log: logging.Logger, name: str, error: Exception, event: object) -> None:
+    """Log that a hook raised."""
+    at = error.__traceback__
+    while at is not None and at.tb_next is not None:
+        at = at.tb_next
+    place = "" if at is None else f" at {at.tb_frame.f_code.co_filename}:{at.tb_lineno}"
+    log.error("the %s hook raised %s%s for %s; going on", name, type(error).__name__, place, type(event).__name__)

@@ -14,7 +14,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -24,7 +24,7 @@ from . import _errors
 from ._core.http.encoding import Inflater
 from ._core.http.exchange import Reply, Request
 from ._core.http.retry import Attempt, Outcome
-from ._core.http.settings import Settings
+from ._core.http.settings import CallSettings
 from ._errors import GenesysStreamError, NetworkError, strip_traceback
 from ._hooks import emit
 from ._values import Exchange, Timeouts
@@ -154,6 +154,17 @@ def limits(max_connections: int, library: Any = httpx) -> Any:
     )
 
 
+@cache
+def request_maker(library: Any) -> Callable[..., Any]:
+    """Return a function that makes an HTTP library's requests, without the client's defaults, of which we use none."""
+    parsed = lru_cache(maxsize=64)(library.URL)
+
+    def make_request(method: str, url: str, **options: Any) -> Any:
+        return library.Request(method, parsed(url), **options)
+
+    return make_request
+
+
 def request_headers(request: Request, token: str | None, always: Mapping[str, str]) -> dict[str, str]:
     """Return the headers to send: the library's, the client's, the call's, and the token."""
     headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **always, **request.headers}
@@ -214,7 +225,7 @@ def network_error(error: Exception, *, exhausted: str = "") -> NetworkError:
     return made
 
 
-def deadline_exceeded(settings: Settings, cut_short: NetworkError | None = None) -> NetworkError:
+def deadline_exceeded(settings: CallSettings, cut_short: NetworkError | None = None) -> NetworkError:
     """Return the exception of a call whose time is up; its cause is the exchange that was cut short, if any."""
     made = _errors.DeadlineExceeded("the call was not over in time", seconds=settings.timeouts.total)
     made.__cause__ = cut_short
@@ -255,6 +266,8 @@ def shut_down_if_unread(response: Any) -> None:
     """
     part = response.stream
     for _ in range(8):
+        if part is None:
+            return
         parser = getattr(part, "_h11_state", None)
         if parser is not None:
             if parser.their_state.__name__ == "DONE" and parser.trailing_data[0]:
@@ -320,13 +333,15 @@ def advance(resume: Callable[[], T]) -> tuple[T | None, Any]:
         raise strip_traceback(error)  # noqa: B904 - it is the same exception, with the cause that it has
 
 
-def log_exchange(log: logging.Logger, settings: Settings, attempt: Attempt, outcome: Outcome, seconds: float) -> None:
+def log_exchange(
+    log: logging.Logger, settings: CallSettings, attempt: Attempt, outcome: Outcome, seconds: float
+) -> None:
     """Report one exchange to the log and the hook, without headers and bodies."""
-    request = attempt.request
+    method, url = attempt.request.method, attempt.request.shown_url
     if isinstance(outcome, Reply):
-        event = Exchange(request.method, request.url, outcome.status, None, seconds, outcome.correlation_id)
-        log.debug("%s %s: %d in %.3f s", request.method, request.url, outcome.status, seconds)
+        event = Exchange(method, url, outcome.status, None, seconds, outcome.correlation_id)
+        log.debug("%s %s: %d in %.3f s", method, url, outcome.status, seconds)
     else:
-        event = Exchange(request.method, request.url, None, outcome, seconds)
-        log.info("%s %s: %s after %.3f s", request.method, request.url, type(outcome).__name__, seconds)
+        event = Exchange(method, url, None, outcome, seconds)
+        log.info("%s %s: %s after %.3f s", method, url, type(outcome).__name__, seconds)
     emit(settings.on_event, event)

@@ -8,17 +8,17 @@ after a `Wait`, and the outcome and the open response after a `Send`.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any, TypeAlias, TypeVar
 
 from attrs import define, field, frozen
 
 from . import _errors
-from ._auth import ClientCredentials, TokenRefresh
+from ._auth import Signal, TokenSource
 from ._core.http.exchange import Reply
 from ._core.http.retry import Attempt, Outcome, RequestFlow
-from ._core.http.settings import Settings
+from ._core.http.settings import CallSettings
 from ._errors import NetworkError
 from ._hooks import emit
 from ._http import advance, deadline_exceeded, httpx_timeouts, network_error, request_headers, shortest, to_reply
@@ -45,9 +45,9 @@ class Sleep:
 
 @frozen
 class Wait:
-    """Wait for a token that another caller requests, until the clock's time `until` at the latest."""
+    """Wait for another thread or task, until the clock's time `until` at the latest."""
 
-    refresh: TokenRefresh
+    signal: Signal
     until: float | None
 
 
@@ -67,7 +67,7 @@ class Send:
     """
 
     attempt: Attempt
-    settings: Settings
+    settings: CallSettings
     token: str | None = field(repr=False)
     until: float | None
     answer_within: float | None
@@ -75,15 +75,15 @@ class Send:
     timeouts: dict[str, float | None]
     exhausted: str
 
-    def request(self, client: Any, **extensions: Any) -> Any:
-        """Return the HTTP library's request, made by one of its clients."""
+    def request(self, make: Callable[..., Any]) -> Any:
+        """Return the HTTP library's request, made by a function of its own."""
         request = self.attempt.request
-        return client.build_request(
+        return make(
             request.method,
             request.url,
             headers=request_headers(request, self.token, self.settings.headers),
             content=request.content,
-            extensions={"timeout": self.timeouts, **extensions},
+            extensions={"timeout": self.timeouts},
         )
 
     def reads_body(self, response: Any, now: float) -> bool:
@@ -124,7 +124,7 @@ class BaseSession:
         reauthorises: Whether a refused token can be replaced.
     """
 
-    def __init__(self, credentials: ClientCredentials | None, access_token: str | None, *, shared: bool) -> None:
+    def __init__(self, credentials: TokenSource | None, access_token: str | None, *, shared: bool) -> None:
         self._credentials = credentials
         self._access_token = access_token
         self._shared = shared
@@ -138,7 +138,7 @@ class BaseSession:
         """Return the clock's time at which a call that may take until then must end."""
         return until
 
-    def flow_steps(self, flow: RequestFlow[T], settings: Settings, *, answer_within: float | None) -> Steps[T]:
+    def flow_steps(self, flow: RequestFlow[T], settings: CallSettings, *, answer_within: float | None) -> Steps[T]:
         """Run a request flow whose replies are read as a whole.
 
         Args:
@@ -159,7 +159,7 @@ class BaseSession:
     def attempt_steps(
         self,
         attempt: Attempt,
-        settings: Settings,
+        settings: CallSettings,
         *,
         until: float | None,
         answer_within: float | None,
@@ -195,13 +195,13 @@ class BaseSession:
             return deadline_exceeded(settings), None
         timeouts = httpx_timeouts(settings.timeouts, left, headers=answer_within)
         exhausted = _YOURS if self._shared else _POOLS[request.long]
-        emit(settings.on_event, ExchangeStarted(request.method, request.url))
+        emit(settings.on_event, ExchangeStarted(request.method, request.shown_url))
         outcome: tuple[Outcome, Any] = yield Send(
             attempt, settings, token, until, answer_within, keep, timeouts, exhausted
         )
         return outcome
 
-    def _token_steps(self, attempt: Attempt, settings: Settings, until: float | None) -> Steps[str | None]:
+    def _token_steps(self, attempt: Attempt, settings: CallSettings, until: float | None) -> Steps[str | None]:
         """Get a valid token; return None if the time is up, and another caller that waits, if any, requests it."""
         if self._credentials is None:
             return self._access_token
@@ -210,7 +210,7 @@ class BaseSession:
             wanted, token = advance(lambda: next(flow))
             while wanted is not None:
                 outcome: Outcome | None = None
-                if isinstance(wanted, TokenRefresh):
+                if isinstance(wanted, Signal):
                     yield Wait(wanted, until)
                 else:
                     silence = shortest(settings.timeouts.transport_idle, _TOKEN_SECONDS)

@@ -145,3 +145,11 @@ def test_a_header_is_no_number_of_seconds():
         RateLimited("slow down", status=429, retry_after="1")
 
     assert caught.value.argument == "retry_after"
+
+
+def test_a_service_may_say_whose_limit_it_is():
+    """What is said is not guessed from the answer's words."""
+    error = RateLimited("of a device", scope="credential", retry_after=60.0)
+
+    assert (error.scope, error.status, error.retry_after) == ("credential", 429, 60.0)
+    assert pickle.loads(pickle.dumps(error)).scope == "credential"

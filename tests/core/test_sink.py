@@ -270,3 +270,15 @@ class TestMaxChars:
 def relay_to(**channel: Any) -> RelayState:
     channel = {"encode": encode, **channel}
     return RelayState(PassThrough(), stream_id="s", retry=Retry(), channel=Channel(**channel))
+
+
+class TestMeasure:
+    def test_a_service_may_count_other_bytes(self) -> None:
+        """What is cut, and what fits, follows from what the service counts."""
+
+        def twice(content: bytes) -> int:
+            return 2 * len(content)
+
+        pushes = pushes_of(Channel(encode=encode, max_bytes=10, measure=twice), "123456789")
+
+        assert [push.content for push in pushes] == [b"12345", b"6789", b""]

@@ -53,7 +53,9 @@ def bubbles(fake):
 
 
 def words(text):
-    return [word + " " for word in text.split(" ")[:-1]] + [text.split(" ")[-1]]
+    """The words, with a pause between them."""
+    *first, last = text.split(" ")
+    return [item for word in first for item in (word + " ", 0.01)] + [last]
 
 
 async def test_a_stream_becomes_bubbles(world, fake, server, channel):

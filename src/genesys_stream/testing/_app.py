@@ -11,19 +11,19 @@ import json
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from attrs import asdict, define, evolve, field
+from attrs import define, evolve, field
 
 from . import _bodies
 from ._completions import completion_answer
 from ._messages import AGENTLESS_PATH, BOT_REPLIES_PATH, wrong_message, wrong_reply
+from ._responder import Responder
 from ._script import CompletionScript, Script, TokenScript
 from ._scripted import JSON, Fail, Handle, Say, too_large, too_many_requests
 from ._tokens import Tokens, Usage
-from ._values import Answer, Entry, Request
+from ._values import Answer, Request
 
 if TYPE_CHECKING:
     from ._fake import FakeGenesys
@@ -51,19 +51,14 @@ class _Refused(Exception):  # carries an answer; it never leaves this module
 
 
 @define(eq=False)
-class App:
+class App(Responder):
     """A Genesys Cloud without a network; `settings` is the `FakeGenesys` that it answers for."""
 
     settings: FakeGenesys
-    lock: Lock = field(factory=Lock)
     issued: Tokens = field(factory=Tokens)
-    request_log: list[Entry] = field(factory=list)
     pushes: list[Any] = field(factory=list)
     sent_messages: list[Any] = field(factory=list)
     sent_bot_replies: list[Any] = field(factory=list)
-    connections: int = 0
-    open_connections: int = 0
-    open_answers: int = 0
     _completions_started: int = 0
     completions: CompletionScript = field(init=False)
     push: Script = field(init=False)
@@ -78,11 +73,6 @@ class App:
         self.bot_replies = Script(lambda: self.entries("bot_replies"))
         self.tokens = TokenScript(lambda: self.entries("tokens"))
 
-    def entries(self, route: str) -> list[Entry]:
-        """Return the log entries of one route."""
-        with self.lock:
-            return [entry for entry in self.request_log if entry.route == route]
-
     def respond(self, request: Request) -> Answer:
         """Answer a request, and log both."""
         with self.lock:
@@ -95,13 +85,7 @@ class App:
                 answer = self._failure(refused.fail, request.path, route, correlation_id)
             headers = (*answer.headers, ("ININ-Correlation-Id", correlation_id), *_rate_headers(usage))
             answer = evolve(answer, headers=headers).framed()
-            entry = Entry(
-                **asdict(request, recurse=False),
-                status=None if answer.lost else answer.status,
-                correlation_id=correlation_id,
-                route=route,
-            )
-            self.request_log.append(entry)
+            entry = self.log(request, answer, route, correlation_id)
         if self.settings.on_request is not None:
             self.settings.on_request(entry)
         return answer

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import h11
 
-from ._app import App
+from ._responder import Responder
 from ._values import Answer, Drop, Piece, Refuse, Request
 
 # Seconds between the last bytes and a reset, which may discard what the client has not read yet.
@@ -33,7 +33,7 @@ class Connection(asyncio.Protocol):
         open_connections: The open connections of the server; this one is among them while it is open.
     """
 
-    def __init__(self, app: App, clock: Callable[[], float], open_connections: set[Connection]) -> None:
+    def __init__(self, app: Responder, clock: Callable[[], float], open_connections: set[Connection]) -> None:
         self._app = app
         self._clock = clock
         self._open_connections = open_connections

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from types import ModuleType
 from typing import Any
 
 from ._app import App
 from ._script import CompletionScript, Script, TokenScript
-from ._server import FakeServer
-from ._transport import FakeTransport
+from ._service import FakeService
 from ._values import Entry
 
 
-class FakeGenesys:
+class FakeGenesys(FakeService):
     """A Genesys Cloud that runs on your machine with no account: scripted, and with a log of the requests that it got.
 
     In memory, give `transport` to an httpx client; on the loopback, `serve()` it.
@@ -82,38 +80,13 @@ class FakeGenesys:
         self.push_path = push_path
         self.token_path = token_path
         self.on_request = on_request
-        self._clock = clock
-        self._advanced = 0.0
         self._app = App(self)
+        super().__init__(self._app, clock)
         self.completions: CompletionScript = self._app.completions
         self.push: Script = self._app.push
         self.messages: Script = self._app.messages
         self.bot_replies: Script = self._app.bot_replies
         self.tokens: TokenScript = self._app.tokens
-        self.transport = FakeTransport(self._app, self.now)
-
-    def transport_for(self, http: ModuleType) -> Any:
-        """Return a transport for an HTTP library with httpx's API under another name, such as `httpx2`.
-
-        Args:
-            http: The module.
-
-        Returns:
-            The transport, for its `Client` and its `AsyncClient`.
-        """
-        return FakeTransport(self._app, self.now, http)
-
-    def serve(self, host: str = "127.0.0.1", port: int = 0) -> FakeServer:
-        """Return a server for this fake: `with fake.serve() as server: server.base_url`.
-
-        Args:
-            host: The address to listen on.
-            port: The port to listen on; 0 for any that is free.
-
-        Returns:
-            The server, which listens from `start()` on, or inside its `with` block.
-        """
-        return FakeServer(self._app, self.now, host, port)
 
     def client_options(self, base_url: str = "https://fake.genesys.example") -> dict[str, Any]:
         """Return the arguments that point a client of this library here.
@@ -130,20 +103,6 @@ class FakeGenesys:
             "base_url": base_url,
             "login_url": base_url,
         }
-
-    # The clock.
-
-    def now(self) -> float:
-        """Return the fake's time, in seconds since 1970."""
-        return self._clock() + self._advanced
-
-    def advance(self, seconds: float) -> None:
-        """Move the fake's time forward: tokens expire, windows of the rate limit pass; nothing sleeps.
-
-        Args:
-            seconds: By how much.
-        """
-        self._advanced += seconds
 
     # Tokens.
 
@@ -173,23 +132,6 @@ class FakeGenesys:
     # What came.
 
     @property
-    def request_log(self) -> list[Entry]:
-        """Every request and how it was answered, in the order of arrival."""
-        with self._app.lock:
-            return list(self._app.request_log)
-
-    def requests(self, path: str | None = None) -> list[Entry]:
-        """Return the log entries of one path; see also `fake.push.requests` and its like.
-
-        Args:
-            path: The path; None for all.
-
-        Returns:
-            The entries, in the order of arrival.
-        """
-        return [entry for entry in self.request_log if path is None or entry.path == path]
-
-    @property
     def pushes(self) -> list[Any]:
         """The payloads that were accepted, in order, those included whose answer was lost."""
         with self._app.lock:
@@ -206,21 +148,6 @@ class FakeGenesys:
         """The replies of a bot that were accepted, likewise."""
         with self._app.lock:
             return list(self._app.sent_bot_replies)
-
-    @property
-    def connections(self) -> int:
-        """How many TCP connections were accepted; in memory there are none."""
-        return self._app.connections
-
-    @property
-    def open_connections(self) -> int:
-        """How many TCP connections are open now."""
-        return self._app.open_connections
-
-    @property
-    def open_answers(self) -> int:
-        """How many answers have begun and neither ended nor been abandoned by the client."""
-        return self._app.open_answers
 
     def clear(self) -> None:
         """Clear the scripts and the request log; tokens stay valid."""

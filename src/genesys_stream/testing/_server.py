@@ -9,8 +9,8 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Any, Self
 
-from ._app import App
 from ._connection import Connection
+from ._responder import Responder
 
 
 class FakeServer:
@@ -21,7 +21,7 @@ class FakeServer:
         port: The port; once started, the real one.
     """
 
-    def __init__(self, app: App, clock: Callable[[], float], host: str, port: int) -> None:
+    def __init__(self, app: Responder, clock: Callable[[], float], host: str, port: int) -> None:
         self.host = host
         self.port = port
         self._app = app

@@ -11,7 +11,7 @@ import anyio
 import anyio.lowlevel
 import httpx
 
-from ._app import App
+from ._responder import Responder
 from ._values import Answer, Drop, Piece, Refuse, Request
 
 # Bytes to return, or seconds to sleep.
@@ -54,7 +54,7 @@ def _play(
 class _Body:
     """A response's body; `FakeTransport` adds the stream classes of the HTTP library as bases."""
 
-    def __init__(self, answer: Answer, app: App, http: Any, read_timeout: float | None) -> None:
+    def __init__(self, answer: Answer, app: Responder, http: Any, read_timeout: float | None) -> None:
         self._answer = answer
         self._app = app
         self._http = http
@@ -97,7 +97,7 @@ class FakeTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     Host names are ignored. The read timeout of a request holds; the other timeouts have nothing to wait for.
     """
 
-    def __init__(self, app: App, clock: Callable[[], float], http: ModuleType = httpx) -> None:
+    def __init__(self, app: Responder, clock: Callable[[], float], http: ModuleType = httpx) -> None:
         self._app = app
         self._clock = clock
         self._http: Any = http

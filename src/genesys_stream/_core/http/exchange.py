@@ -78,6 +78,7 @@ class Request:
         needs_token: Whether it is sent with an access token.
         token_margin: For how many seconds that token must still be valid.
         long: Whether the answer may take long, as a completion does, and must not hold up short requests.
+        public_url: What logs and events show in place of a URL that is itself a secret.
     """
 
     method: str
@@ -87,6 +88,12 @@ class Request:
     needs_token: bool = True
     token_margin: float = 0.0
     long: bool = False
+    public_url: str = ""
+
+    @property
+    def shown_url(self) -> str:
+        """What logs and events show."""
+        return self.public_url or self.url
 
 
 def checked_headers(argument: str, headers: object) -> dict[str, str]:

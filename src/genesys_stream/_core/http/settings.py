@@ -38,7 +38,22 @@ _VARIABLES: dict[str, tuple[str, ...]] = {
 
 
 @frozen
-class Settings:
+class CallSettings:
+    """What an HTTP session needs to know to make a call.
+
+    Attributes:
+        headers: Headers of every request.
+        timeouts: The timeouts of every call.
+        on_event: Called with every `ExchangeStarted` and `Exchange`.
+    """
+
+    headers: Mapping[str, str] = field(factory=dict, repr=False, kw_only=True)
+    timeouts: Timeouts = field(factory=Timeouts, kw_only=True)
+    on_event: Callable[[ClientEvent], object] | None = field(default=None, repr=False, kw_only=True)
+
+
+@frozen
+class Settings(CallSettings):
     """The settings of a client.
 
     Attributes:
@@ -57,11 +72,8 @@ class Settings:
     login_url: str
     completions_url: str
     push_url: str
-    headers: Mapping[str, str] = field(factory=dict, repr=False)
-    timeouts: Timeouts = field(factory=Timeouts)
     retry: Retry = field(factory=Retry)
     max_event_bytes: int = MAX_EVENT_BYTES
-    on_event: Callable[[ClientEvent], object] | None = field(default=None, repr=False)
 
     def changed(self, **changes: Any) -> Settings:
         """Return these settings with those changes that are not None.

@@ -52,6 +52,7 @@ class Deliveries:
         encode: Makes the payload of a batch; None for a sink that takes the batch itself.
         max_bytes: The largest payload, in bytes; None for any size.
         max_chars: The longest text of one payload, in UTF-16 code units; None for any length.
+        measure: Counts the bytes of a payload.
         repeat: How many characters of the text before it each batch brings along.
 
     Attributes:
@@ -73,12 +74,14 @@ class Deliveries:
         encode: Callable[[Batch], bytes] | None = None,
         max_bytes: int | None = None,
         max_chars: int | None = None,
+        measure: Callable[[bytes], int] = len,
         repeat: int = 0,
     ) -> None:
         self._queue = queue
         self._encode = encode
         self._max_bytes = max_bytes
         self._max_chars = max_chars
+        self._measure = measure
         self._repeat = repeat
         self._stream_id = stream_id
         self._epoch = epoch
@@ -136,16 +139,16 @@ class Deliveries:
         if len(text) <= limit:
             for batch in (whole,) if end is None else (self._final(whole, end), whole):
                 content = self._content(batch)
-                if self._max_bytes is None or len(content) <= self._max_bytes:
+                if self._max_bytes is None or self._measure(content) <= self._max_bytes:
                     self._queue.take_ready(len(pieces))
                     return Push(batch, content)
         else:
             whole = evolve(whole, text=text[:limit])
         n = len(whole.text)
         if self._encode is not None and self._max_bytes is not None:
-            n = largest_fit(whole, self._encode, self._max_bytes)
+            n = largest_fit(whole, self._encode, self._max_bytes, self._measure)
             if n == 0:
-                smallest = len(self._encode(evolve(whole, text=text[:1], before="")))
+                smallest = self._measure(self._encode(evolve(whole, text=text[:1], before="")))
                 problem = f"leaves no room for text: with at most one character of it the payload has {smallest} bytes"
                 raise InvalidArgument("max_payload_bytes", problem)
         self._queue.take_ready(len(pieces))

@@ -221,19 +221,19 @@ def _check_size(_: object, attribute: Any, value: object) -> None:
         raise InvalidArgument(attribute.name, f"must be a number of bytes, got {shown(value)}")
 
 
-_json_string: Callable[[str], str] = json.JSONEncoder(ensure_ascii=False).encode
+json_string: Callable[[str], str] = json.JSONEncoder(ensure_ascii=False).encode
+"""Write a string as JSON, raw but for what must be escaped."""
 
 _LEAST = Batch("a", seq=1)
 _LAST = Batch("", seq=1, state="error")
 """No payload with text is smaller than that of the first, and no final one than that of the second."""
 
 
-@define(frozen=True)
-class Envelope:
-    """What is the same around all the batches of a stream.
+@define(frozen=True, kw_only=True)
+class PayloadEncoder:
+    """Encodes the batches of a stream to payloads; a subclass for each service says what is around their keys.
 
     Args:
-        targets: Device tokens.
         title: What the notification is headed, or a callable that says it for a batch.
         body: What the notification reads, likewise.
         data: The caller's own keys for every payload, strings to strings.
@@ -241,48 +241,59 @@ class Envelope:
         mode: What the payloads hold: "delta", each the new text alone; "tail", the new text and up to `TAIL` characters
             before it; or "snapshot", the new text and all that was said before it, as far as it fits. What repeats the
             text before makes up for payloads that were lost. A payload says itself what it is.
-        alert: Which payloads have a title and a body: the "final" one alone, so that those of the others are empty and
-            the phone shows one notification; or "all".
-        max_payload_bytes: The limit for one encoded payload.
+        alert: Which payloads have a title and a body: the "final" one alone, so that the phone shows one notification;
+            or "all".
+        max_payload_bytes: The limit for one payload, as `measure` counts.
 
     Raises:
         InvalidArgument: If an argument is of the wrong kind, a key of `data` is one of the library's own, or
             `max_payload_bytes` has no room for text beside what is the same for all batches.
     """
 
-    targets: Sequence[str] = field(converter=check_targets, repr=lambda targets: f"<{len(targets)} targets>")
-    title: Caption = field(default=TITLE, validator=_check_caption, kw_only=True, repr=_size)
-    body: Caption = field(default=count_received, validator=_check_caption, kw_only=True, repr=_size)
-    data: Mapping[str, str] = field(factory=dict, converter=_own_data, kw_only=True, repr=False)
-    ref: str = field(default="", validator=_check_ref, kw_only=True, repr=_size)
-    mode: Literal["delta", "tail", "snapshot"] = field(default="delta", validator=_check_mode, kw_only=True)
-    alert: Literal["all", "final"] = field(default="final", validator=_check_alert, kw_only=True)
-    max_payload_bytes: int = field(default=MAX_PAYLOAD_BYTES, validator=_check_size, kw_only=True)
-    _head: str = field(init=False, repr=False, eq=False)
+    title: Caption = field(default=TITLE, validator=_check_caption, repr=_size)
+    body: Caption = field(default=count_received, validator=_check_caption, repr=_size)
+    data: Mapping[str, str] = field(factory=dict, converter=_own_data, repr=False)
+    ref: str = field(default="", validator=_check_ref, repr=_size)
+    mode: Literal["delta", "tail", "snapshot"] = field(default="delta", validator=_check_mode)
+    alert: Literal["all", "final"] = field(default="final", validator=_check_alert)
+    max_payload_bytes: int = field(default=MAX_PAYLOAD_BYTES, validator=_check_size)
     _own_keys: str = field(init=False, repr=False, eq=False)
 
     def __attrs_post_init__(self) -> None:
         # What is the same in all payloads is made once; object.__setattr__ because the class is frozen.
-        object.__setattr__(self, "_head", '{"targets":[' + ",".join(map(_json_string, self.targets)) + '],"title":')
-        own_keys = [f",{_json_string(key)}:{_json_string(value)}" for key, value in self.data.items()]
+        own_keys = [f",{json_string(key)}:{json_string(value)}" for key, value in self.data.items()]
         object.__setattr__(self, "_own_keys", "".join(own_keys) + ',"v":"1","stream_id":')
+        self._prepare()
         # Captions that are made for each batch may be of any length, and are left for `fit` to measure.
         title, body = (caption if isinstance(caption, str) else "" for caption in (self.title, self.body))
-        loud = title if self.alert == "all" else "", body if self.alert == "all" else ""
-        least = self._assemble(_LEAST, _LEAST.text, 0, *loud)
-        needed = max(len(least), len(self._assemble(_LAST, "", 0, title, body)))
-        if needed <= self.max_payload_bytes:
-            return
-        targets = len(dumps(list(self.targets)))
-        if len(self.targets) > 1 and needed - targets < self.max_payload_bytes:
-            problem = (
-                f"leave no room for text: with all {len(self.targets)} even the smallest payload has {needed} bytes, "
-                f"and max_payload_bytes is {self.max_payload_bytes}; name fewer of them, or raise max_payload_bytes"
-            )
-            raise InvalidArgument("targets", problem)
-        raise InvalidArgument(
+        alert = (title, body)
+        least = self._assemble(_LEAST, _LEAST.text, 0, alert if self.alert == "all" else None)
+        needed = max(map(self.measure, (least, self._assemble(_LAST, "", 0, alert))))
+        if needed > self.max_payload_bytes:
+            raise self._no_room(needed)
+
+    def _prepare(self) -> None:
+        """Make what `_wrap` needs that is the same in all payloads."""
+
+    def _no_room(self, needed: int) -> InvalidArgument:
+        """Return the error of an encoder whose smallest payload is too large."""
+        return InvalidArgument(
             "max_payload_bytes", f"leaves no room for text: even the smallest payload has {needed} bytes"
         )
+
+    def _wrap(self, keys: str, alert: tuple[str, str] | None, batch: Batch) -> str:
+        """Return the JSON of a payload.
+
+        Args:
+            keys: The keys of `data` and their values as JSON, without the braces around them.
+            alert: The title and the body of what the phone shows; None for a payload that shows nothing.
+            batch: The batch.
+        """
+        raise NotImplementedError
+
+    def measure(self, content: bytes) -> int:
+        """Count the bytes of a payload as the service does."""
+        return len(content)
 
     @property
     def history(self) -> int:
@@ -305,19 +316,20 @@ class Envelope:
         payload: dict[str, Any] = json.loads(self.encode(batch))
         return payload
 
-    def _assemble(self, batch: Batch, text: str, offset: int, title: str, body: str) -> bytes:
+    def _assemble(self, batch: Batch, text: str, offset: int, alert: tuple[str, str] | None) -> bytes:
         """Write the JSON piece by piece, which takes half the time of an encoder that has to find the pieces."""
         mode = "delta" if self.mode == "delta" else "tail" if offset else "snapshot"
         final = ""
         if batch.final:
-            final = f',"total":"{batch.total or 0}","reason":{_json_string(batch.finish_reason or "")}'
+            final = f',"total":"{batch.total or 0}","reason":{json_string(batch.finish_reason or "")}'
             if self.ref:
-                final += f',"ref":{_json_string(self.ref)}'
-        content = (
-            f'{self._head}{_json_string(title)},"body":{_json_string(body)},'
-            f'"data":{{"llm_response":{_json_string(text)},"chunk_id":"chunk_{batch.seq:03d}"'
-            f'{self._own_keys}{_json_string(batch.stream_id)},"epoch":"{batch.epoch}","seq":"{batch.seq}",'
-            f'"offset":"{offset}","mode":"{mode}","state":{_json_string(batch.state)},"crc":"{batch.crc:08x}"{final}}}}}'
+                final += f',"ref":{json_string(self.ref)}'
+        content = self._wrap(
+            f'"llm_response":{json_string(text)},"chunk_id":"chunk_{batch.seq:03d}"'
+            f'{self._own_keys}{json_string(batch.stream_id)},"epoch":"{batch.epoch}","seq":"{batch.seq}",'
+            f'"offset":"{offset}","mode":"{mode}","state":{json_string(batch.state)},"crc":"{batch.crc:08x}"{final}',
+            alert,
+            batch,
         )
         try:
             return content.encode()
@@ -342,14 +354,14 @@ class Envelope:
         _check_batch(batch)
         before = batch.before[-self.history :] if self.history else ""
         content = self._encode(batch, before)
-        if not before or len(content) <= self.max_payload_bytes:
+        if not before or self.measure(content) <= self.max_payload_bytes:
             return content
         content = self._encode(batch, "")
         fits, too_many = 0, len(before)
         while too_many - fits > 1:
             n = (fits + too_many) // 2
             longer = self._encode(batch, before[-n:])
-            if len(longer) <= self.max_payload_bytes:
+            if self.measure(longer) <= self.max_payload_bytes:
                 fits, content = n, longer
             else:
                 too_many = n
@@ -359,12 +371,12 @@ class Envelope:
         text, offset = before + batch.text, batch.offset
         if before:
             offset -= utf8_size(before)
-        title = body = ""
+        alert = None
         if self.alert == "all" or batch.final:
             if before and not (isinstance(self.title, str) and isinstance(self.body, str)):
                 batch = evolve(batch, text=text, offset=offset, before="")
-            title, body = _caption("title", self.title, batch), _caption("body", self.body, batch)
-        return self._assemble(batch, text, offset, title, body)
+            alert = _caption("title", self.title, batch), _caption("body", self.body, batch)
+        return self._assemble(batch, text, offset, alert)
 
     def fit(self, batch: Batch) -> int:
         """Count the characters of a batch's text that go into one payload, together with everything around them.
@@ -379,21 +391,67 @@ class Envelope:
             InvalidArgument: If `max_payload_bytes` leaves no room for a character, or as `payload`.
         """
         _check_batch(batch)
-        n = largest_fit(batch, self.encode, self.max_payload_bytes)
-        smallest = 0 if n else len(self.encode(evolve(batch, text=batch.text[:1], before="")))
+        n = largest_fit(batch, self.encode, self.max_payload_bytes, self.measure)
+        smallest = 0 if n else self.measure(self.encode(evolve(batch, text=batch.text[:1], before="")))
         if smallest > self.max_payload_bytes:
             problem = f"leaves no room for text: with at most one character of it the payload has {smallest} bytes"
             raise InvalidArgument("max_payload_bytes", problem)
         return n
 
 
-def largest_fit(batch: Batch, encode: Callable[[Batch], bytes], max_bytes: int) -> int:
+@define(frozen=True)
+class Envelope(PayloadEncoder):
+    """What is the same around all the batches of a stream, for a push of Genesys Cloud.
+
+    Args:
+        targets: Device tokens.
+        title: What the notification is headed, or a callable that says it for a batch.
+        body: What the notification reads, likewise.
+        data: The caller's own keys for every payload, strings to strings.
+        ref: Where the receiver can fetch the whole text, for the final payload; an id or a URL.
+        mode: What the payloads hold: "delta", each the new text alone; "tail", the new text and up to `TAIL` characters
+            before it; or "snapshot", the new text and all that was said before it, as far as it fits. What repeats the
+            text before makes up for payloads that were lost. A payload says itself what it is.
+        alert: Which payloads have a title and a body: the "final" one alone, so that those of the others are empty and
+            the phone shows one notification; or "all".
+        max_payload_bytes: The limit for one encoded payload.
+
+    Raises:
+        InvalidArgument: If an argument is of the wrong kind, a key of `data` is one of the library's own, or
+            `max_payload_bytes` has no room for text beside what is the same for all batches.
+    """
+
+    targets: Sequence[str] = field(converter=check_targets, repr=lambda targets: f"<{len(targets)} targets>")
+    _head: str = field(init=False, repr=False, eq=False)
+
+    def _prepare(self) -> None:
+        object.__setattr__(self, "_head", '{"targets":[' + ",".join(map(json_string, self.targets)) + '],"title":')
+
+    def _no_room(self, needed: int) -> InvalidArgument:
+        targets = len(dumps(list(self.targets)))
+        if len(self.targets) == 1 or needed - targets >= self.max_payload_bytes:
+            return PayloadEncoder._no_room(self, needed)
+        problem = (
+            f"leave no room for text: with all {len(self.targets)} even the smallest payload has {needed} bytes, "
+            f"and max_payload_bytes is {self.max_payload_bytes}; name fewer of them, or raise max_payload_bytes"
+        )
+        return InvalidArgument("targets", problem)
+
+    def _wrap(self, keys: str, alert: tuple[str, str] | None, batch: Batch) -> str:  # noqa: ARG002 - the base's
+        title, body = alert or ("", "")
+        return f'{self._head}{json_string(title)},"body":{json_string(body)},"data":{{{keys}}}}}'
+
+
+def largest_fit(
+    batch: Batch, encode: Callable[[Batch], bytes], max_bytes: int, measure: Callable[[bytes], int] = len
+) -> int:
     """Count the characters of a batch's text that go into one payload, measured on its bytes.
 
     Args:
         batch: The batch.
         encode: Makes its payload.
         max_bytes: The largest payload, in bytes.
+        measure: Counts the bytes of a payload.
 
     Returns:
         Whole clusters where possible; 0 if not even one character fits.
@@ -401,7 +459,7 @@ def largest_fit(batch: Batch, encode: Callable[[Batch], bytes], max_bytes: int) 
     text = batch.text
 
     def fits(n: int) -> bool:
-        return len(encode(evolve(batch, text=text[:n], before=""))) <= max_bytes
+        return measure(encode(evolve(batch, text=text[:n], before=""))) <= max_bytes
 
     if len(text) <= max_bytes and fits(len(text)):
         return len(text)

@@ -129,6 +129,7 @@ class RelayState:
                 encode=channel.encode,
                 max_bytes=channel.max_bytes,
                 max_chars=channel.max_chars,
+                measure=channel.measure,
                 repeat=channel.repeat,
             )
         self._queue = queue

@@ -57,6 +57,7 @@ class Channel:
     encode: Callable[[Batch], bytes] = field(validator=_callable, repr=False)
     max_bytes: int | None = field(default=None, validator=_optional_whole)
     max_chars: int | None = field(default=None, validator=_optional_chars)
+    measure: Callable[[bytes], int] = field(default=len, validator=_callable, repr=False)
     repeat: int = field(default=0, validator=lambda _, __, value: check_whole("repeat", value, least=0))
     window: float | None = field(default=None, validator=_optional_seconds)
     final_only: bool = field(default=False, validator=lambda _, __, value: check_kind("final_only", value, bool))
@@ -90,6 +91,7 @@ class Sink(Channel):
         max_bytes: The largest payload, in bytes; None for any size.
         max_chars: The longest text of one payload, in UTF-16 code units, which are the characters of most services that
             count them; text that waited goes out in whole pieces of the coalescer, as many as fit. None for any length.
+        measure: Counts the bytes of a payload, where the service counts others than those that are sent.
         repeat: How many characters of the text before it each batch brings along in `Batch.before`.
         window: How long text is gathered where the relay is given no coalescer, in seconds, after a first text that
             goes out at once; None for the defaults of `TimeSize`.
@@ -116,6 +118,7 @@ class AsyncSink(Channel):
         encode: As that of `Sink`.
         max_bytes: As that of `Sink`.
         max_chars: As that of `Sink`.
+        measure: As that of `Sink`.
         repeat: As that of `Sink`.
         window: As that of `Sink`.
         final_only: As that of `Sink`.

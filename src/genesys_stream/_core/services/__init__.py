@@ -1,1 +1,1 @@
-"""Services beside Genesys Cloud's gateway and pushes: their payloads, and their errors as ours."""
+"""Push services and messaging: what each takes, and what its answers mean."""
