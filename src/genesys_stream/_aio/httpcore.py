@@ -6,6 +6,8 @@
 - httpx2 keeps its pool in order, but when asyncio cancels a task while a connection is made or closed, the socket is
   left to the garbage collector, and a client that is closed meanwhile leaves the sockets of its open requests.
 - Both send a request's body through an async generator, which a broken connection leaves to the garbage collector.
+- Both look at every idle connection of the pool before and after each request, whether its socket is readable, and
+  look up everything else that is known of the socket each time; and they set up a timeout for reads that have none.
 
 So requests are sent, and responses closed, in tasks of their own, and a caller that is cancelled leaves the rest to
 them.
@@ -14,6 +16,7 @@ them.
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
 from functools import cache
@@ -198,3 +201,62 @@ def _body_class(base: type[Any]) -> type[Any]:
             return _OneItem(self._content, self._timeouts)
 
     return RequestBody
+
+
+def lighten(http: Any) -> None:
+    """Make an async client of the HTTP library read, and look at its idle connections, at less cost."""
+    for transport in (http._transport, *http._mounts.values()):
+        pool = getattr(transport, "_pool", None)
+        if hasattr(pool, "_network_backend"):
+            pool._network_backend = _Backend(pool._network_backend)
+
+
+class _Backend:
+    """Opens connections as another network backend does."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    async def connect_tcp(self, *args: Any, **options: Any) -> _Connection:
+        return _Connection(await self._backend.connect_tcp(*args, **options))
+
+
+class _Connection:
+    """A connection as another network backend makes it, whose socket is looked up once."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._socket = stream.get_extra_info("socket")
+        # That of anyio's stream, on asyncio.
+        self._receive = getattr(getattr(stream, "_stream", None), "receive", None)
+        self.write = stream.write
+        self.aclose = stream.aclose
+
+    async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        if timeout is not None or self._receive is None:
+            data: bytes = await self._stream.read(max_bytes, timeout)
+            return data
+        try:
+            received: bytes = await self._receive(max_bytes)
+        except anyio.EndOfStream:
+            return b""
+        return received
+
+    async def start_tls(self, *args: Any, **options: Any) -> _Connection:
+        return _Connection(await self._stream.start_tls(*args, **options))
+
+    def get_extra_info(self, info: str) -> Any:
+        if info == "is_readable" and self._socket is not None:
+            return self._socket.fileno() < 0 or _is_readable(self._socket)
+        return self._stream.get_extra_info(info)
+
+
+def _is_readable(connection: Any) -> bool:
+    if not hasattr(select, "poll"):  # as on Windows
+        return bool(select.select([connection], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    return bool(poll.poll(0))

@@ -27,7 +27,7 @@ from .._http import (
 )
 from .._session import BaseSession, Send, Sleep, Steps
 from .bodies import BodyReader
-from .httpcore import ShieldedTasks
+from .httpcore import ShieldedTasks, lighten
 from .tasks import CleanupTasks, Timeouts, current_loop, on_asyncio
 
 T = TypeVar("T")
@@ -76,6 +76,9 @@ class HttpSession(BaseSession):
             cls = library.AsyncClient if over_aiohttp is None else over_aiohttp.Client
             self._make_request = request_maker(library) if over_aiohttp is None else over_aiohttp.Request
             self._pools = {long: make_client(cls, library, max_connections) for long in (True, False)}
+            if over_aiohttp is None:
+                for pool in self._pools.values():
+                    lighten(pool)
         else:
             self._make_request = http.build_request
             self._pools = {True: http, False: http}
