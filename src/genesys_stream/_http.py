@@ -276,8 +276,11 @@ def shut_down_if_unread(response: Any) -> None:
                 with suppress(OSError, AttributeError):
                     response.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
             return
-        inner = (getattr(part, name, None) for name in ("_stream", "_httpcore_stream", "_connection"))
-        part = next((one for one in inner if one is not None), None)
+        for name in ("_stream", "_httpcore_stream", "_connection"):
+            inner = getattr(part, name, None)
+            if inner is not None:
+                break
+        part = inner
 
 
 def to_reply(response: Any, body: bytes, token: str | None) -> Reply:

@@ -9,7 +9,6 @@ after a `Wait`, and the outcome and the open response after a `Send`.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import closing
 from typing import Any, TypeAlias, TypeVar
 
 from attrs import define, field, frozen
@@ -150,11 +149,13 @@ class BaseSession:
         total = settings.timeouts.total
         until = None if total is None else self.now() + total
         result: T
-        with closing(flow):
+        try:
             attempt, result = advance(flow)
             while attempt is not None:
                 outcome, _ = yield from self.attempt_steps(attempt, settings, until=until, answer_within=answer_within)
                 attempt, result = advance(flow, outcome)
+        finally:
+            flow.close()
         return result
 
     def attempt_steps(
@@ -207,7 +208,8 @@ class BaseSession:
         if self._credentials is None:
             return self._access_token
         token: str | None
-        with closing(self._credentials.token_flow(attempt.request.token_margin, attempt.refused)) as flow:
+        flow = self._credentials.token_flow(attempt.request.token_margin, attempt.refused)
+        try:
             wanted, token = advance(flow)
             while wanted is not None:
                 outcome: Outcome | None = None
@@ -219,4 +221,6 @@ class BaseSession:
                 if until is not None and self.now() >= until and not isinstance(outcome, Reply):
                     return None
                 wanted, token = advance(flow, outcome)
+        finally:
+            flow.close()
         return token

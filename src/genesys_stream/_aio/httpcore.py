@@ -206,7 +206,7 @@ def _body_class(base: type[Any]) -> type[Any]:
 def lighten(http: Any) -> None:
     """Make an async client of the HTTP library read, and look at its idle connections, at less cost."""
     for transport in (http._transport, *http._mounts.values()):
-        pool = getattr(transport, "_pool", None)
+        pool: Any = getattr(transport, "_pool", None)
         if hasattr(pool, "_network_backend"):
             pool._network_backend = _Backend(pool._network_backend)
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import math
 from collections.abc import Awaitable, Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
@@ -134,7 +134,7 @@ class HttpSession(BaseSession):
             What the steps return.
         """
         result: T
-        with closing(steps):
+        try:
             step, result = advance(steps)
             while step is not None:
                 done: object = None
@@ -146,6 +146,8 @@ class HttpSession(BaseSession):
                     with anyio.CancelScope(deadline=math.inf if step.until is None else step.until):
                         await step.signal.wait_async()
                 step, result = advance(steps, done)
+        finally:
+            steps.close()
         return result
 
     def now(self) -> float:

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -104,7 +104,7 @@ class HttpSession(BaseSession):
             What the steps return.
         """
         result: T
-        with closing(steps):
+        try:
             step, result = advance(steps)
             while step is not None:
                 done: object = None
@@ -115,6 +115,8 @@ class HttpSession(BaseSession):
                 else:
                     step.signal.wait(None if step.until is None else step.until - clock())
                 step, result = advance(steps, done)
+        finally:
+            steps.close()
         return result
 
     def now(self) -> float:
