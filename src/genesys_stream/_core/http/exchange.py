@@ -82,7 +82,7 @@ class Request:
     """
 
     method: str
-    url: str
+    url: str = field(repr=False)
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     content: bytes = field(default=b"", repr=False)
     needs_token: bool = True
