@@ -14,7 +14,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -154,6 +154,17 @@ def limits(max_connections: int, library: Any = httpx) -> Any:
     )
 
 
+@cache
+def request_maker(library: Any) -> Callable[..., Any]:
+    """Return a function that makes an HTTP library's requests, without the client's defaults, of which we use none."""
+    parsed = lru_cache(maxsize=64)(library.URL)
+
+    def make_request(method: str, url: str, **options: Any) -> Any:
+        return library.Request(method, parsed(url), **options)
+
+    return make_request
+
+
 def request_headers(request: Request, token: str | None, always: Mapping[str, str]) -> dict[str, str]:
     """Return the headers to send: the library's, the client's, the call's, and the token."""
     headers = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **always, **request.headers}
@@ -280,6 +291,8 @@ def shut_down_if_unread(response: Any) -> None:
     """
     part = response.stream
     for _ in range(8):
+        if part is None:
+            return
         parser = getattr(part, "_h11_state", None)
         if parser is not None:
             if parser.their_state.__name__ == "DONE" and parser.trailing_data[0]:

@@ -8,7 +8,7 @@ after a `Wait`, and the outcome and the open response after a `Send`.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any, TypeAlias, TypeVar
 
@@ -84,17 +84,17 @@ class Send:
     timeouts: dict[str, float | None]
     exhausted: str
 
-    def request(self, client: Any, **extensions: Any) -> Any:
-        """Return the HTTP library's request, made by one of its clients."""
+    def request(self, make: Callable[..., Any]) -> Any:
+        """Return the HTTP library's request, made by a function of its own."""
         request = self.attempt.request
-        built = client.build_request(
+        built = make(
             request.method,
             request.url,
             headers=request_headers(request, self.token, self.settings.headers),
             content=request.content,
-            extensions={"timeout": self.timeouts, **extensions},
+            extensions={"timeout": self.timeouts},
         )
-        if request.public_url:
+        if request.public_url and not isinstance(built.url, str):  # over aiohttp it is, and nothing logs it
             hide_url(built, request.public_url)
         return built
 

@@ -1,6 +1,7 @@
 """The extra [aiohttp]: the same client over another transport; asyncio only."""
 
 import asyncio
+import base64
 import gc
 import random
 import ssl
@@ -33,7 +34,7 @@ from genesys_stream import (
 )
 from genesys_stream._http import shared_tls
 
-pytest.importorskip("httpx_aiohttp")
+pytest.importorskip("aiohttp")
 
 ONCE = Retry(attempts=1)
 
@@ -76,7 +77,7 @@ class TestTheChoice:
 
     def test_one_tls_context(self):
         client = AsyncClient(access_token="t", transport="aiohttp")
-        assert client._session._pools[True]._transport.ssl_context is shared_tls(httpx)
+        assert client._session._pools[True]._verify is shared_tls(httpx)
         assert isinstance(shared_tls(httpx), ssl.SSLContext)
 
     def test_not_on_trio(self, server):
@@ -87,12 +88,34 @@ class TestTheChoice:
 
         trio.run(scenario)
 
-    def test_proxies_of_the_environment(self, monkeypatch):
-        monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
-        client = AsyncClient(access_token="t", transport="aiohttp")
-        (proxied,) = (t for t in client._session._pools[True]._mounts.values() if t is not None)
-        assert str(proxied.proxy.url).startswith("http://proxy.example:3128")
-        assert proxied.limits.max_connections == 1000
+    async def test_a_proxy_of_the_environment(self, loop_world, monkeypatch):
+        """Requests go to it, with its password."""
+        asked = []
+
+        async def proxy(reader, writer):
+            asked.append(await reader.readuntil(b"\r\n\r\n"))
+            writer.write(b"HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            writer.close()
+            await writer.wait_closed()
+
+        async with await asyncio.start_server(proxy, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            monkeypatch.setenv("HTTP_PROXY", f"http://user:secret@127.0.0.1:{port}")
+            options = {"base_url": "http://api.example", "allow_insecure_http": True, "transport": "aiohttp"}
+            async with AsyncClient(access_token="t", **options) as client:
+                await client.push.send(["device"], "t", "b")
+
+        (request,) = asked
+        assert request.startswith(b"POST http://api.example/api/v2/notifications/push HTTP/1.1\r\n")
+        assert b"Proxy-Authorization: Basic " + base64.b64encode(b"user:secret") in request
+
+    async def test_a_host_without_the_proxy(self, loop_world, client_of, fake, monkeypatch):
+        """NO_PROXY is obeyed."""
+        monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+        monkeypatch.setenv("NO_PROXY", "localhost,127.0.0.1")
+        async with client_of() as client:
+            await client.push.send(["device"], "t", "b")
+        assert len(fake.pushes) == 1
 
 
 class TestStreams:

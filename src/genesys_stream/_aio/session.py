@@ -16,11 +16,19 @@ from .. import _errors
 from .._auth import TokenSource
 from .._core.http.retry import Outcome, RequestFlow
 from .._core.http.settings import CallSettings
-from .._http import BodyBuffer, advance, http_library, log_exchange, make_client, shut_down_if_unread
+from .._http import (
+    BodyBuffer,
+    advance,
+    http_library,
+    log_exchange,
+    make_client,
+    request_maker,
+    shut_down_if_unread,
+)
 from .._session import BaseSession, Send, Sleep, Steps
 from .bodies import BodyReader
-from .httpcore import ShieldedTasks, set_body
-from .tasks import CleanupTasks, Trace, current_loop, on_asyncio
+from .httpcore import ShieldedTasks
+from .tasks import CleanupTasks, Timeouts, current_loop, on_asyncio
 
 T = TypeVar("T")
 
@@ -62,10 +70,14 @@ class HttpSession(BaseSession):
     ) -> None:
         super().__init__(credentials, access_token, shared=http is not None)
         library = http_library(transport)
-        cls: Any = _aiohttp_client() if transport == "aiohttp" else library.AsyncClient
-        self._pools = {
-            long: make_client(cls, library, max_connections) if http is None else http for long in (True, False)
-        }
+        if http is None:
+            over_aiohttp = _over_aiohttp() if transport == "aiohttp" else None
+            cls = library.AsyncClient if over_aiohttp is None else over_aiohttp.Client
+            self._make_request = request_maker(library) if over_aiohttp is None else over_aiohttp.Request
+            self._pools = {long: make_client(cls, library, max_connections) for long in (True, False)}
+        else:
+            self._make_request = http.build_request
+            self._pools = {True: http, False: http}
         self._may_ignore_timeouts = http is not None and not _honours_timeouts(http)
         self._loop: Any = None
         # aiohttp's pool survives cancellations at any point; for httpcore's see httpcore.py.
@@ -141,9 +153,13 @@ class HttpSession(BaseSession):
         started = clock()
         answer: tuple[Outcome, Any] | None = None
         try:
-            # Transports such as httpx.ASGITransport ignore the HTTP library's timeouts.
-            with anyio.CancelScope(deadline=self._give_up_at(send)) as scope:
-                answer = await self.cleanup.open(partial(self._answer, send, scope), _close_unread)
+            deadline = self._give_up_at(send)
+            if deadline == math.inf:
+                answer = await self.cleanup.open(partial(self._answer, send, None), _close_unread, send.timeouts)
+            else:
+                # Transports such as httpx.ASGITransport ignore the HTTP library's timeouts.
+                with anyio.CancelScope(deadline=deadline) as scope:
+                    answer = await self.cleanup.open(partial(self._answer, send, scope), _close_unread, send.timeouts)
             if answer is None:
                 raise _errors.TransportIdleTimeout("no answer came in time", seconds=send.answer_within)
         except Exception as error:  # noqa: BLE001 - whatever the HTTP library raises becomes one of our exceptions
@@ -165,9 +181,10 @@ class HttpSession(BaseSession):
             until = min(until, clock() + send.answer_within)
         return until + _LATE_SECONDS
 
-    async def _answer(self, send: Send, scope: anyio.CancelScope, trace: Trace | None) -> tuple[Outcome, Any]:
+    async def _answer(self, send: Send, scope: anyio.CancelScope | None, timeouts: Timeouts) -> tuple[Outcome, Any]:
         http = self.http(long=send.attempt.request.long)
-        request = send.request(http) if trace is None else set_body(send.request(http, trace=trace))
+        send.timeouts = timeouts
+        request = self.cleanup.prepared(send.request(self._make_request))
         response = await http.send(request, stream=True, auth=None, follow_redirects=False)
         if send.reads_body(response, clock()):
             return send.reply(response, await self._read(response, send, scope)), None
@@ -175,15 +192,16 @@ class HttpSession(BaseSession):
         send.timeouts["read"] = None
         return send.reply(response), response
 
-    async def _read(self, response: Any, send: Send, scope: anyio.CancelScope) -> bytes:
+    async def _read(self, response: Any, send: Send, scope: anyio.CancelScope | None) -> bytes:
         """Read a whole body as it is on the wire; the core decodes it."""
         body = BodyBuffer(response.status_code)
         reader = BodyReader(response.stream)
         try:
-            scope.deadline = self._give_up_at(send)
+            if scope is not None:
+                scope.deadline = self._give_up_at(send)
             while (piece := await reader.read()) is not None and body.add(piece):
                 send.check_time(clock())
-                if self._may_ignore_timeouts:
+                if scope is not None and self._may_ignore_timeouts:
                     scope.deadline = self._give_up_at(send)
         except Exception:
             if not body.optional:
@@ -198,14 +216,14 @@ def _honours_timeouts(http: Any) -> bool:
     return any(cls.__name__ == "AsyncHTTPTransport" for cls in type(getattr(http, "_transport", None)).__mro__)
 
 
-def _aiohttp_client() -> Any:
-    """Return the class of HTTP clients that use aiohttp."""
+def _over_aiohttp() -> Any:
+    """Return the module that speaks HTTP with aiohttp."""
     try:
-        from .over_aiohttp import Client
+        from . import over_aiohttp
     except ImportError as error:
         msg = 'transport="aiohttp" needs the extra [aiohttp]: pip install "genesys-stream[aiohttp]"'
         raise _errors.ConfigurationError(msg) from error
-    return Client
+    return over_aiohttp
 
 
 async def _close_unread(answer: tuple[Outcome, Any]) -> None:

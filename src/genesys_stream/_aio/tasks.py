@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Any, TypeAlias, TypeVar
 
@@ -12,7 +12,7 @@ import anyio
 
 T = TypeVar("T")
 AsyncCall: TypeAlias = Callable[[], Awaitable[object]]
-Trace: TypeAlias = Callable[[str, Any], Coroutine[Any, Any, None]]
+Timeouts: TypeAlias = "dict[str, float | None]"
 
 
 def on_asyncio() -> bool:
@@ -39,11 +39,13 @@ class CleanupTask:
         loop: The event loop that it runs on.
         done: Set at its end.
         cancel: Cancels it.
+        waits: Whether it waits for an answer, so that cancelling it does no harm.
     """
 
     def __init__(self, loop: Any) -> None:
         self.loop = loop
         self.done = anyio.Event()
+        self.waits = False
         self.cancel: Callable[[], object]
 
 
@@ -52,21 +54,26 @@ class CleanupTasks:
 
     def __init__(self) -> None:
         self._running: set[CleanupTask] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], CleanupTask] = {}
 
     async def open(
         self,
-        make: Callable[[Trace | None], Awaitable[T]],
+        make: Callable[[Timeouts], Awaitable[T]],
         close: Callable[[T], Awaitable[object]],  # noqa: ARG002 - for pools that need it; see httpcore.py
+        timeouts: Timeouts,
     ) -> T:
         """Return what `make` returns.
 
         Args:
-            make: Sends a request and returns its answer; its argument is the HTTP library's trace hook, if one is
-                needed.
+            make: Sends a request with the timeouts that it is given, and returns the answer.
             close: Closes an answer that nobody waits for any more.
+            timeouts: The HTTP library's timeouts.
         """
-        return await make(None)
+        return await make(timeouts)
+
+    def prepared(self, request: Any) -> Any:
+        """Return a request of the HTTP library as it is to be sent."""
+        return request
 
     async def close(self, call: AsyncCall) -> None:
         """Await `call()`; what it raises is ignored."""
@@ -126,10 +133,10 @@ class CleanupTasks:
         if isinstance(task.loop, asyncio.AbstractEventLoop):
             of_asyncio = task.loop.create_task(run())
             task.cancel = of_asyncio.cancel
-            self._tasks.add(of_asyncio)
+            self._tasks[of_asyncio] = task
 
             def ended(of_asyncio: asyncio.Task[None]) -> None:
-                self._tasks.discard(of_asyncio)
+                self._tasks.pop(of_asyncio, None)
                 if task in self._running:
                     # It was cancelled before its first step, so that nothing of the above has run.
                     self._running.discard(task)

@@ -13,7 +13,16 @@ from typing import Any, TypeVar
 from .._auth import TokenSource
 from .._core.http.retry import Outcome, RequestFlow
 from .._core.http.settings import CallSettings
-from .._http import BodyBuffer, advance, http_library, log_exchange, make_client, shortest, shut_down_if_unread
+from .._http import (
+    BodyBuffer,
+    advance,
+    http_library,
+    log_exchange,
+    make_client,
+    request_maker,
+    shortest,
+    shut_down_if_unread,
+)
 from .._session import BaseSession, Send, Sleep, Steps
 
 T = TypeVar("T")
@@ -49,6 +58,7 @@ class HttpSession(BaseSession):
         self._max_connections = max_connections
         self._process = os.getpid()
         self._left_behind: list[Any] = []
+        self._make_request = request_maker(self._library) if http is None else http.build_request
         self._pools = self._make_pools() if http is None else {True: http, False: http}
 
     def _make_pools(self) -> dict[bool, Any]:
@@ -120,7 +130,7 @@ class HttpSession(BaseSession):
         response: Any = None
         try:
             http = self.http(long=send.attempt.request.long)
-            response = http.send(send.request(http), stream=True, auth=None, follow_redirects=False)
+            response = http.send(send.request(self._make_request), stream=True, auth=None, follow_redirects=False)
             if send.reads_body(response, clock()):
                 given, response = response, None
                 outcome: Outcome = send.reply(given, _read(given, send))
