@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
@@ -87,6 +88,7 @@ class _WebPush(PushService[ReceiptT, SinkT]):
         check_kind("allow_insecure_http", allow_insecure_http, bool)
         self._allow_insecure_http = allow_insecure_http
         self._vapid = self._make_vapid(private_key, subject)
+        self._lock = threading.Lock()  # so that one token is made for a push service, and not one in each thread
         super().__init__(
             None,
             timeouts=timeouts,
@@ -234,7 +236,7 @@ class _WebPush(PushService[ReceiptT, SinkT]):
         )
 
     def _request_maker(self, subscription: Subscription, handling: Handling) -> Callable[[bytes, Batch], Request]:
-        crypto, vapid = self._crypto, self._vapid
+        crypto, vapid, lock = self._crypto, self._vapid, self._lock
         try:
             receiver = crypto.public_key_of(subscription.public_key)
         except ValueError:
@@ -245,7 +247,8 @@ class _WebPush(PushService[ReceiptT, SinkT]):
             body = crypto.encrypt(
                 content, receiver, subscription.auth, sender=crypto.new_private_key(), salt=os.urandom(16)
             )
-            authorization = vapid.authorization(subscription.origin, time.time())
+            with lock:
+                authorization = vapid.authorization(subscription.origin, time.time())
             return message_request(subscription, body, handling.headers(batch), authorization=authorization)
 
         return request

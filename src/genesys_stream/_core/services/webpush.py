@@ -80,8 +80,8 @@ class Subscription:
     def default_profile(self) -> Profile:
         """What the browser bears, as far as its push service tells which one it is.
 
-        Safari's is APNs, and a subscription ends after three messages that showed no notification
-        (https://developer.apple.com/documentation/usernotifications/sending-web-push-notifications-in-web-apps-and-browsers).
+        Safari's is APNs, and Safari ends a subscription after three messages that showed no notification
+        (https://dev.to/progressier/how-to-fix-ios-push-subscriptions-being-terminated-after-3-notifications-39a7).
         Chrome's is FCM.
         """
         return APNS_ALERT if self.origin.endswith(".push.apple.com") else ANDROID_FOREGROUND
