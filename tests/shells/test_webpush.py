@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import pickle
+import re
 import shutil
 import socket
 import subprocess
@@ -581,3 +582,32 @@ def _web_push_testing():
     if not script.exists():
         pytest.skip("web-push-testing is not installed: npm install -g web-push-testing")
     return script
+
+
+class TestThePage:
+    def test_the_lines_of_the_page_put_text_together(self):
+        """The JavaScript of the page on Web Push agrees with the test vectors of receivers."""
+        if shutil.which("node") is None:
+            pytest.skip("node is not installed")
+        docs = Path(__file__).parents[2] / "docs"
+        page = (docs / "how-to" / "web-push.md").read_text(encoding="utf-8")
+        (receive,) = re.findall(r"```js\n(// receive\.js\n.*?)```", page, re.DOTALL)
+        program = (
+            "const document = null;\n" + receive + "const fs = require('fs');\n"
+            "for (const vector of JSON.parse(fs.readFileSync(0))) {\n"
+            "  streams.clear();\n"
+            "  let known;\n"
+            "  for (const arrival of vector.arrivals) known = receive(arrival.data) ?? known;\n"
+            "  console.log(JSON.stringify([vector.name, known.text, known.complete]));\n"
+            "}\n"
+        )
+        vectors = json.loads((docs / "payload-vectors.json").read_text(encoding="utf-8"))
+        vectors = [vector for vector in vectors if not vector["arrivals"][-1]["suspect"]]
+        said = subprocess.run(
+            ["node", "-e", program], input=json.dumps(vectors), capture_output=True, text=True, check=True
+        ).stdout
+
+        assert vectors
+        assert [json.loads(line) for line in said.splitlines()] == [
+            [vector["name"], vector["arrivals"][-1]["text"], vector["arrivals"][-1]["complete"]] for vector in vectors
+        ]

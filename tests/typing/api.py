@@ -23,13 +23,17 @@ from genesys_stream import (
     Artifact,
     ArtifactReader,
     ArtifactScanner,
+    AsyncBotReplyClient,
     AsyncClient,
     AsyncCompletions,
     AsyncCompletionStream,
+    AsyncMessageClient,
     AsyncPushClient,
     AsyncSink,
     Batch,
     Batcher,
+    BotReplyClient,
+    BotTurn,
     Choice,
     ChunkChoice,
     Client,
@@ -62,6 +66,7 @@ from genesys_stream import (
     MalformedEvent,
     MarkdownBlock,
     Message,
+    MessageClient,
     MessageDict,
     Paced,
     Paragraph,
@@ -101,7 +106,8 @@ from genesys_stream import (
     relay,
     relay_each,
 )
-from genesys_stream.testing import Cut, Entry, FakeGenesys, FakeServer, Say
+from genesys_stream.testing import Cut, Entry, FakeGenesys, FakeServer, FakeWebPush, Say, WebPushMessage
+from genesys_stream.webpush import MAX_PLAINTEXT_BYTES, AsyncWebPush, Urgency, WebPush
 
 assert_type(genesys_stream.__version__, str)
 paths: tuple[str, str] = (COMPLETIONS_PATH, PUSH_PATH)
@@ -584,3 +590,65 @@ def artifacts(stream: CompletionStream, text: str) -> None:
 
 async def artifacts_async(stream: AsyncCompletionStream) -> None:
     assert_type([item async for item in stream.artifacts("items", Article)], list[Article])
+
+
+# Genesys' own messaging.
+
+
+def messages(client: Client, body: bytes, headers: Mapping[str, str]) -> None:
+    assert_type(client.messages, MessageClient)
+    assert_type(client.bot_replies, BotReplyClient)
+    sms = client.messages.to("+13175550001", from_address="+13175550000", messenger="sms")
+    assert_type(sms, Sink)
+    client.messages.to("a", from_address="b", messenger="fax")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # no such messenger
+    turn = BotTurn.from_request(body, headers, secret_header="x-secret", secret="secret")
+    assert_type(turn, BotTurn)
+    assert_type(turn.parameters, Mapping[str, str])
+    assert_type(relay(["text"], client.bot_replies.to(turn, end_state="MoreData")), RelayReport)
+
+
+async def messages_async(client: AsyncClient, turn: BotTurn) -> None:
+    assert_type(client.messages, AsyncMessageClient)
+    assert_type(client.bot_replies, AsyncBotReplyClient)
+    web = client.messages.to(from_address="deployment", messenger="webmessaging", external_contact_id="contact")
+    assert_type(web, AsyncSink)
+    assert_type(client.bot_replies.to(turn, parameters={"key": "value"}), AsyncSink)
+
+
+def fake_messages(fake: FakeGenesys) -> None:
+    fake.messages.rate_limit()
+    fake.bot_replies.lose_answer()
+    assert_type(fake.sent_messages, list[Any])
+    assert_type(fake.sent_bot_replies, list[Any])
+
+
+# Web Push.
+
+
+def web_push(subscription: dict[str, Any], urgency: Urgency) -> None:
+    with WebPush.from_pem_file("vapid.pem", subject="mailto:me@example.com", rate=Rate(10, 1.0)) as push:
+        assert_type(push, WebPush)
+        assert_type(push.public_key, str)
+        assert_type(
+            push.to(subscription, title="Answer", ttl=60, urgency=urgency, declarative="https://a.example"), Sink
+        )
+        assert_type(relay(["text"], push.to("{}", profile=None)), RelayReport)
+    assert_type(MAX_PLAINTEXT_BYTES, int)
+
+
+def forget_browser(endpoint: str, error: InvalidToken) -> None:
+    WebPush(endpoint, subject="https://me.example", on_invalid_token=forget_browser).close()
+
+
+async def web_push_async() -> None:
+    async with AsyncWebPush.from_env(transport="aiohttp") as push:
+        assert_type(push, AsyncWebPush)
+        assert_type(push.to("{}", profile=APNS_ALERT), AsyncSink)
+
+
+def fake_web_push(fake: FakeWebPush) -> None:
+    subscription = fake.subscribe("key", base_url="https://push.example.com")
+    assert_type(subscription, dict[str, Any])
+    fake.unsubscribe(subscription)
+    fake.push.rate_limit(1)
+    assert_type(fake.messages, list[WebPushMessage])

@@ -22,7 +22,7 @@ from ..http.regions import _host_of
 from ..relaying.limits import ANDROID_FOREGROUND, APNS_ALERT, Profile
 from ..relaying.payload import PayloadEncoder, json_string
 
-MAX_PLAINTEXT_BYTES = 3993
+MAX_PLAINTEXT_BYTES: int = 3993
 """The largest payload: its body has 4,096 bytes, the most that every push service takes (RFC 8291, section 4)."""
 
 FINAL_TTL = 3600
