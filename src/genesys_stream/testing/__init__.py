@@ -3,6 +3,17 @@
 Most tests need `FakeGenesys` alone; the other names are the values that its scripts are made of.
 """
 
+from ._apns import (
+    ApnsAnswer,
+    ApnsEntry,
+    ApnsScript,
+    Close,
+    FakeApns,
+    GoAway,
+    LimitStreams,
+    NeverAnswer,
+    RefuseStream,
+)
 from ._fake import FakeGenesys
 from ._script import CompletionScript, Script, TokenScript
 from ._scripted import Cut, ErrorEvent, Fail, Handle, Say, Stall
@@ -12,17 +23,26 @@ from ._values import Answer, Drop, Entry, Refuse
 
 __all__ = [
     "Answer",
+    "ApnsAnswer",
+    "ApnsEntry",
+    "ApnsScript",
+    "Close",
     "CompletionScript",
     "Cut",
     "Drop",
     "Entry",
     "ErrorEvent",
     "Fail",
+    "FakeApns",
     "FakeGenesys",
     "FakeServer",
     "FakeTransport",
+    "GoAway",
     "Handle",
+    "LimitStreams",
+    "NeverAnswer",
     "Refuse",
+    "RefuseStream",
     "Say",
     "Script",
     "Stall",
