@@ -234,10 +234,23 @@ def load_pyqwest() -> Any:
     except ImportError as error:
         msg = 'genesys_stream.apns needs the extra [apns]: pip install "genesys-stream[apns]"'
         raise ConfigurationError(msg) from error
+    _pyqwest_log.addFilter(_without_address)  # the same filter is added once
     return pyqwest
+
+
+_pyqwest_log = logging.getLogger("pyqwest")
+
+
+def _without_address(record: logging.LogRecord) -> bool:
+    """Take the address out of what pyqwest logs at level DEBUG."""
+    record.msg, record.args = _without_addresses(record.getMessage()), None
+    return True
 
 
 def scrubbed(error: Exception) -> str:
     """Return what an exception says, without any address."""
-    text = re.sub(r" ?\(?\b\w+://[^\s)]*\)?", "", str(error))
-    return text.replace(" for url", "") or type(error).__name__
+    return _without_addresses(str(error)) or type(error).__name__
+
+
+def _without_addresses(text: str) -> str:
+    return re.sub(r"(?: for url)? ?\(?\b\w+://[^\s)]*\)?", "", text)

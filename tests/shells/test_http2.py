@@ -200,7 +200,7 @@ class TestFaults:
     async def test_a_first_push_that_is_never_answered_harms_no_other(self, world, fake, server):
         """The others wait for it for a second, and go then."""
         fake.push.queue(NeverAnswer())
-        apns = service(world, fake, server, timeouts=Timeouts(push=3.0))
+        apns = service(world, fake, server, timeouts=Timeouts(push=1.5))
 
         outcomes = await push_many(world, apns.to("c0ffee"), 200)
         await close(apns)
