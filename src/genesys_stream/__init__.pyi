@@ -7,6 +7,10 @@ from ._aio.completions import (
     AsyncCompletions as AsyncCompletions,
     AsyncCompletionStream as AsyncCompletionStream,
 )
+from ._aio.messages import (
+    AsyncBotReplyClient as AsyncBotReplyClient,
+    AsyncMessageClient as AsyncMessageClient,
+)
 from ._aio.push import (
     AsyncPushClient as AsyncPushClient,
 )
@@ -98,6 +102,9 @@ from ._core.relaying.sink import (
     AsyncSink as AsyncSink,
     Sink as Sink,
 )
+from ._core.services.messages import (
+    BotTurn as BotTurn,
+)
 from ._errors import (
     AmbiguousDelivery as AmbiguousDelivery,
     AuthenticationError as AuthenticationError,
@@ -148,6 +155,10 @@ from ._sync.client import (
 from ._sync.completions import (
     Completions as Completions,
     CompletionStream as CompletionStream,
+)
+from ._sync.messages import (
+    BotReplyClient as BotReplyClient,
+    MessageClient as MessageClient,
 )
 from ._sync.push import (
     PushClient as PushClient,

@@ -18,8 +18,8 @@ ReceiptT = TypeVar("ReceiptT")
 SinkT = TypeVar("SinkT")
 
 
-class _Runs(Protocol[Receipt_co]):
-    """The HTTP session of a client, as pushes use it."""
+class Runs(Protocol[Receipt_co]):
+    """The HTTP session of a client, as pushes and messages use it."""
 
     reauthorises: bool
 
@@ -37,7 +37,7 @@ class Pushes(Generic[ReceiptT, SinkT]):
 
     _sink: Callable[..., SinkT]
 
-    def __init__(self, session: _Runs[ReceiptT], settings: Settings, limits: RateLimits) -> None:
+    def __init__(self, session: Runs[ReceiptT], settings: Settings, limits: RateLimits) -> None:
         self._session = session
         self._settings = settings
         self._limits = limits

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 from attrs import evolve
+from hypothesis import given, strategies as st
 
+from genesys_stream import _errors
 from genesys_stream._core.http.retry import Retry
 from genesys_stream._core.relaying.coalescers.basic import FinalOnly, Paced, PassThrough, TimeSize
+from genesys_stream._core.relaying.coalescers.prose import Sentence
 from genesys_stream._core.relaying.delivery import End, Push
 from genesys_stream._core.relaying.limits import Rate, RateLimits
 from genesys_stream._core.relaying.payload import MAX_PAYLOAD_BYTES, Envelope
@@ -40,6 +43,9 @@ class TestArguments:
             ("window", -1.0),
             ("window", "1"),
             ("final_only", 1),
+            ("max_chars", 1),
+            ("coalescer", 0.5),
+            ("at_most_once", None),
             ("name", None),
             ("limiter", Rate(1, 1.0)),
             ("limiter", RateLimits()),
@@ -82,7 +88,10 @@ class TestArguments:
         limiter = RateLimits().limiter(["secret-device"], Rate(1, 1.0))
         sink = Sink(name="push to 1 target", encode=envelope.encode, send=send, limiter=limiter, max_bytes=3584)
 
-        assert repr(sink) == ("Sink(name='push to 1 target', max_bytes=3584, repeat=0, window=None, final_only=False)")
+        assert repr(sink) == (
+            "Sink(name='push to 1 target', max_bytes=3584, max_chars=None, repeat=0, window=None, final_only=False, "
+            "at_most_once=False)"
+        )
 
 
 class TestDefaultCoalescer:
@@ -95,6 +104,7 @@ class TestDefaultCoalescer:
             ({"window": 2.0, "max_bytes": 500}, Paced(2.0, 500)),
             ({"window": 2.0, "max_bytes": 1}, Paced(2.0, 4)),
             ({"window": 2.0, "final_only": True}, FinalOnly()),
+            ({"window": 2.0, "final_only": True, "coalescer": Sentence()}, Sentence()),
         ],
     )
     def test_it_follows_from_the_channel(self, fields: dict[str, Any], expected: object) -> None:
@@ -176,6 +186,90 @@ class TestEncode:
         pushes = pushes_of(Channel(encode=encode, repeat=3), "one", "two", "x")
 
         assert [push.batch.before for push in pushes[:3]] == ["", "one", "two"]
+
+
+class TestAtMostOnce:
+    @pytest.mark.parametrize(
+        "error",
+        [
+            _errors.AmbiguousDelivery("lost"),
+            _errors.ConnectionLost("lost"),
+            _errors.TransportIdleTimeout("slow"),
+            _errors.ServiceUnavailable("no", status=503),
+        ],
+    )
+    def test_what_may_have_been_delivered_is_not_sent_again(self, error: Exception) -> None:
+        """It is listed as ambiguous, and what follows is sent."""
+        state = relay_to(at_most_once=True)
+        state.feed("one", 0.0)
+        push = state.next(0.0)
+        assert isinstance(push, Push)
+        lost = state.failed(push, error, 0.0)
+        state.feed("two", 0.0)
+        following = state.next(0.0)
+
+        assert lost is not None
+        assert (lost.text, lost.ambiguous) == ("one", True)
+        assert isinstance(following, Push)
+        assert (following.batch.text, following.batch.seq, following.batch.offset) == ("two", 2, 3)
+
+    @pytest.mark.parametrize("error", [_errors.RateLimited("slow down", status=429), _errors.ConnectFailed("no")])
+    def test_what_was_surely_not_delivered_is(self, error: Exception) -> None:
+        """Together with what came in the meantime."""
+        state = relay_to(at_most_once=True)
+        state.feed("one", 0.0)
+        push = state.next(0.0)
+        assert isinstance(push, Push)
+        assert state.failed(push, error, 0.0) is None
+        state.feed("two", 0.0)
+        again = state.next(9.0)
+
+        assert isinstance(again, Push)
+        assert again.batch.text == "onetwo"
+
+
+class TestMaxChars:
+    @given(
+        st.lists(st.text(st.sampled_from("ab \n\U0001f600\u0301e"), min_size=1), min_size=1, max_size=20),
+        st.integers(2, 12),
+    )
+    def test_no_payload_has_more_than_any_limit(self, pieces: list[str], most: int) -> None:
+        """Whole pieces go together as far as they fit; a longer one is cut; all of the text is sent, in order."""
+        state = relay_to(max_chars=most)
+        for piece in pieces:
+            state.feed(piece, 0.0)
+        state.end(End("complete", 0.0))
+        sent = []
+        while not state.finished:
+            push = state.next(0.0)
+            assert isinstance(push, Push)
+            sent.append(push.batch)
+            state.succeeded(push, None)
+
+        texts = [batch.text for batch in sent]
+        assert "".join(texts) == "".join(pieces)
+        assert all(len(text.encode("utf-16-le")) <= 2 * most for text in texts)
+        assert [batch.final for batch in sent] == [False] * (len(sent) - 1) + [True]
+
+    def test_pieces_stay_whole(self) -> None:
+        """A sentence is not cut where it can be sent later as a whole."""
+        state = relay_to(max_chars=12)
+        for piece in ("One. ", "Two. ", "Three. ", "Twelve. "):
+            state.feed(piece, 0.0)
+        state.end(End("complete", 0.0))
+        texts = []
+        while not state.finished:
+            push = state.next(0.0)
+            assert isinstance(push, Push)
+            texts.append(push.batch.text)
+            state.succeeded(push, None)
+
+        assert texts == ["One. Two. ", "Three. ", "Twelve. "]
+
+
+def relay_to(**channel: Any) -> RelayState:
+    channel = {"encode": encode, **channel}
+    return RelayState(PassThrough(), stream_id="s", retry=Retry(), channel=Channel(**channel))
 
 
 class TestMeasure:

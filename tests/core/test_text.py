@@ -9,7 +9,14 @@ from hypothesis import given, strategies as st
 from tests.strategies import unicode_texts
 
 from genesys_stream._core import text as text_module
-from genesys_stream._core.text import last_cut, prefix_length, suffix_within, utf8_size
+from genesys_stream._core.text import (
+    last_cut,
+    prefix_length,
+    suffix_within,
+    utf8_size,
+    utf16_prefix_length,
+    utf16_size,
+)
 from genesys_stream._wire import join_surrogates
 
 whole_texts = unicode_texts.map(join_surrogates)
@@ -118,6 +125,15 @@ def test_prefixes_are_measured_in_bytes(text, n):
 
     assert utf8_size(text[:length]) <= n
     assert length == len(text) or utf8_size(text[: length + 1]) > n
+
+
+@given(text=whole_texts, n=st.integers(0, 100))
+def test_prefixes_are_measured_in_utf16(text, n):
+    """An emoji counts twice, as in Java and JavaScript."""
+    length = utf16_prefix_length(text, n)
+
+    assert utf16_size(text[:length]) == sum(1 + (char > "\uffff") for char in text[:length]) <= n
+    assert length == len(text) or utf16_size(text[: length + 1]) > n
 
 
 @given(text=whole_texts, n=st.integers(0, 100))

@@ -23,13 +23,17 @@ from genesys_stream import (
     Artifact,
     ArtifactReader,
     ArtifactScanner,
+    AsyncBotReplyClient,
     AsyncClient,
     AsyncCompletions,
     AsyncCompletionStream,
+    AsyncMessageClient,
     AsyncPushClient,
     AsyncSink,
     Batch,
     Batcher,
+    BotReplyClient,
+    BotTurn,
     Choice,
     ChunkChoice,
     Client,
@@ -62,6 +66,7 @@ from genesys_stream import (
     MalformedEvent,
     MarkdownBlock,
     Message,
+    MessageClient,
     MessageDict,
     Paced,
     Paragraph,
@@ -584,3 +589,33 @@ def artifacts(stream: CompletionStream, text: str) -> None:
 
 async def artifacts_async(stream: AsyncCompletionStream) -> None:
     assert_type([item async for item in stream.artifacts("items", Article)], list[Article])
+
+
+# Genesys' own messaging.
+
+
+def messages(client: Client, body: bytes, headers: Mapping[str, str]) -> None:
+    assert_type(client.messages, MessageClient)
+    assert_type(client.bot_replies, BotReplyClient)
+    sms = client.messages.to("+13175550001", from_address="+13175550000", messenger="sms")
+    assert_type(sms, Sink)
+    client.messages.to("a", from_address="b", messenger="fax")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # no such messenger
+    turn = BotTurn.from_request(body, headers, secret_header="x-secret", secret="secret")
+    assert_type(turn, BotTurn)
+    assert_type(turn.parameters, Mapping[str, str])
+    assert_type(relay(["text"], client.bot_replies.to(turn, end_state="MoreData")), RelayReport)
+
+
+async def messages_async(client: AsyncClient, turn: BotTurn) -> None:
+    assert_type(client.messages, AsyncMessageClient)
+    assert_type(client.bot_replies, AsyncBotReplyClient)
+    web = client.messages.to(from_address="deployment", messenger="webmessaging", external_contact_id="contact")
+    assert_type(web, AsyncSink)
+    assert_type(client.bot_replies.to(turn, parameters={"key": "value"}), AsyncSink)
+
+
+def fake_messages(fake: FakeGenesys) -> None:
+    fake.messages.rate_limit()
+    fake.bot_replies.lose_answer()
+    assert_type(fake.sent_messages, list[Any])
+    assert_type(fake.sent_bot_replies, list[Any])

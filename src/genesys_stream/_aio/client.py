@@ -9,6 +9,7 @@ from .._auth import ClientCredentials
 from .._client import BaseClient
 from .._http import check_client, check_transport
 from .completions import AsyncCompletions
+from .messages import AsyncBotReplyClient, AsyncMessageClient
 from .push import AsyncPushClient
 from .session import HttpSession
 
@@ -21,10 +22,14 @@ class AsyncClient(BaseClient[HttpSession]):
     Attributes:
         completions: Requests completions.
         push: Sends pushes.
+        messages: Sends agentless messages.
+        bot_replies: Replies for a bot.
     """
 
     completions: AsyncCompletions
     push: AsyncPushClient
+    messages: AsyncMessageClient
+    bot_replies: AsyncBotReplyClient
 
     def _make_session(
         self,
@@ -41,6 +46,8 @@ class AsyncClient(BaseClient[HttpSession]):
     def _make_parts(self) -> None:
         self.completions = AsyncCompletions(self._session, self._settings)
         self.push = AsyncPushClient(self._session, self._settings, self._limits)
+        self.messages = AsyncMessageClient(self._session, self._settings, self._limits)
+        self.bot_replies = AsyncBotReplyClient(self._session, self._settings, self._limits)
 
     async def aclose(self) -> None:
         """Close the connections, unless the HTTP client is yours or another client's."""

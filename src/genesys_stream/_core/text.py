@@ -55,6 +55,17 @@ def prefix_length(text: str, max_bytes: int) -> int:
     return len(text) if text.isascii() else len(text.encode()[:max_bytes].decode(errors="ignore"))
 
 
+def utf16_size(text: str) -> int:
+    """Count the UTF-16 code units of text, which must hold no half of a surrogate pair."""
+    return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
+
+
+def utf16_prefix_length(text: str, most: int) -> int:
+    """Count the characters (code points) of the longest prefix that has at most `most` UTF-16 code units."""
+    text = text[:most]
+    return len(text) if text.isascii() else len(text.encode("utf-16-le")[: 2 * most].decode("utf-16-le", "ignore"))
+
+
 def suffix_within(text: str, max_bytes: int) -> str:
     """Cut from the end of text what has at most `max_bytes` UTF-8 bytes."""
     return text.encode()[-max_bytes:].decode(errors="ignore") if max_bytes else ""

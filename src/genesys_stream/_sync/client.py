@@ -9,6 +9,7 @@ from .._auth import ClientCredentials
 from .._client import BaseClient
 from .._http import check_client, check_transport
 from .completions import Completions
+from .messages import BotReplyClient, MessageClient
 from .push import PushClient
 from .session import HttpSession
 
@@ -21,10 +22,14 @@ class Client(BaseClient[HttpSession]):
     Attributes:
         completions: Requests completions.
         push: Sends pushes.
+        messages: Sends agentless messages.
+        bot_replies: Replies for a bot.
     """
 
     completions: Completions
     push: PushClient
+    messages: MessageClient
+    bot_replies: BotReplyClient
 
     def _make_session(
         self,
@@ -41,6 +46,8 @@ class Client(BaseClient[HttpSession]):
     def _make_parts(self) -> None:
         self.completions = Completions(self._session, self._settings)
         self.push = PushClient(self._session, self._settings, self._limits)
+        self.messages = MessageClient(self._session, self._settings, self._limits)
+        self.bot_replies = BotReplyClient(self._session, self._settings, self._limits)
 
     def close(self) -> None:
         """Close the connections, unless the HTTP client is yours or another client's."""

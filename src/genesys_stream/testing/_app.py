@@ -10,6 +10,7 @@ import binascii
 import json
 import uuid
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -17,6 +18,7 @@ from attrs import define, evolve, field
 
 from . import _bodies
 from ._completions import completion_answer
+from ._messages import AGENTLESS_PATH, BOT_REPLIES_PATH, wrong_message, wrong_reply
 from ._responder import Responder
 from ._script import CompletionScript, Script, TokenScript
 from ._scripted import JSON, Fail, Handle, Say, too_large, too_many_requests
@@ -55,14 +57,20 @@ class App(Responder):
     settings: FakeGenesys
     issued: Tokens = field(factory=Tokens)
     pushes: list[Any] = field(factory=list)
+    sent_messages: list[Any] = field(factory=list)
+    sent_bot_replies: list[Any] = field(factory=list)
     _completions_started: int = 0
     completions: CompletionScript = field(init=False)
     push: Script = field(init=False)
+    messages: Script = field(init=False)
+    bot_replies: Script = field(init=False)
     tokens: TokenScript = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         self.completions = CompletionScript(lambda: self.entries("completions"))
         self.push = Script(lambda: self.entries("push"))
+        self.messages = Script(lambda: self.entries("messages"))
+        self.bot_replies = Script(lambda: self.entries("bot_replies"))
         self.tokens = TokenScript(lambda: self.entries("tokens"))
 
     def respond(self, request: Request) -> Answer:
@@ -88,6 +96,8 @@ class App(Responder):
             self.settings.completions_path: "completions",
             OPENAI_PATH: "completions",
             self.settings.push_path: "push",
+            AGENTLESS_PATH: "messages",
+            BOT_REPLIES_PATH: "bot_replies",
             self.settings.token_path: "tokens",
         }
 
@@ -98,7 +108,7 @@ class App(Responder):
             raise _Refused(Fail(405, headers=(("Allow", "POST"),)))
         if route != "tokens":
             self._authorise(request, usage)
-        script: Script = {"completions": self.completions, "push": self.push, "tokens": self.tokens}[route]
+        script: Script = getattr(self, route)
         scripted = script.next()
         if isinstance(scripted, Answer):
             return scripted
@@ -108,6 +118,10 @@ class App(Responder):
             answer = self._token(request)
         elif route == "push":
             answer = self._push(_json(request), correlation_id)
+        elif route == "messages":
+            answer = self._message(_json(request), request.at)
+        elif route == "bot_replies":
+            answer = self._bot_reply(_json(request))
         else:
             answer = self._completion(scripted if isinstance(scripted, Say) else Say(), _json(request), request.at)
         before = scripted.before if isinstance(scripted, Handle) else ()
@@ -157,10 +171,7 @@ class App(Responder):
         )
 
     def _push(self, payload: Mapping[str, Any], correlation_id: str) -> Answer:
-        wrong = [{"errorCode": "invalid.value", "fieldName": name} for name in _wrong_fields(payload)]
-        if wrong:
-            names = ", ".join(detail["fieldName"] for detail in wrong)
-            raise _Refused(Fail(400, "invalid.value", f"Value is not valid for: {names}", tuple(wrong)))
+        _refuse_wrong(_wrong_fields(payload))
         limit = self.settings.max_push_bytes
         size = len(_bodies.encode({name: value for name, value in payload.items() if name != "targets"}))
         if limit is not None and size > limit:
@@ -168,6 +179,25 @@ class App(Responder):
         self.pushes.append(payload)
         receipt = {"id": f"push_{correlation_id[:8]}", "status": "queued", "targets_count": len(payload["targets"])}
         return _json_answer(202, receipt)
+
+    def _message(self, payload: Mapping[str, Any], at: float) -> Answer:
+        _refuse_wrong(wrong_message(payload))
+        self.sent_messages.append(payload)
+        sent = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        answered = ("fromAddress", "toAddress", "useExistingActiveConversation")
+        receipt = {
+            "id": str(uuid.uuid4()),
+            "conversationId": str(uuid.uuid4()),
+            **{name: payload[name] for name in answered if name in payload},
+            "messengerType": payload["toAddressMessengerType"],
+            "timestamp": sent,
+        }
+        return _json_answer(202, receipt)
+
+    def _bot_reply(self, payload: Mapping[str, Any]) -> Answer:
+        _refuse_wrong(wrong_reply(payload))
+        self.sent_bot_replies.append(payload)
+        return _json_answer(202, {"messageId": str(uuid.uuid4())})
 
     def _completion(self, said: Say, payload: Mapping[str, Any], at: float) -> Answer:
         messages = payload.get("messages")
@@ -206,6 +236,12 @@ def _json(request: Request) -> Mapping[str, Any]:
     if not isinstance(payload, Mapping):
         raise _Refused(Fail(400, "bad.request", "The request body is not a JSON object."))
     return payload
+
+
+def _refuse_wrong(names: list[str]) -> None:
+    if names:
+        wrong = tuple({"errorCode": "invalid.value", "fieldName": name} for name in names)
+        raise _Refused(Fail(400, "invalid.value", f"Value is not valid for: {', '.join(names)}", wrong))
 
 
 def _wrong_fields(payload: Mapping[str, Any]) -> list[str]:

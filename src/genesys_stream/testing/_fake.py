@@ -30,6 +30,8 @@ class FakeGenesys(FakeService):
     Attributes:
         completions: The script of `POST /api/v2/ai/llm/completions`, and of its alias `/v1/chat/completions`.
         push: The script of `POST /api/v2/notifications/push`.
+        messages: The script of `POST /api/v2/conversations/messages/agentless`.
+        bot_replies: The script of `POST /api/v2/integrations/botconnectors/outgoing/messages`.
         tokens: The script of `POST /oauth/token`.
         transport: For `httpx.Client(transport=...)` and `httpx.AsyncClient(transport=...)`.
 
@@ -82,6 +84,8 @@ class FakeGenesys(FakeService):
         super().__init__(self._app, clock)
         self.completions: CompletionScript = self._app.completions
         self.push: Script = self._app.push
+        self.messages: Script = self._app.messages
+        self.bot_replies: Script = self._app.bot_replies
         self.tokens: TokenScript = self._app.tokens
 
     def client_options(self, base_url: str = "https://fake.genesys.example") -> dict[str, Any]:
@@ -133,10 +137,24 @@ class FakeGenesys(FakeService):
         with self._app.lock:
             return list(self._app.pushes)
 
+    @property
+    def sent_messages(self) -> list[Any]:
+        """The agentless messages that were accepted, as `pushes` has the payloads of pushes."""
+        with self._app.lock:
+            return list(self._app.sent_messages)
+
+    @property
+    def sent_bot_replies(self) -> list[Any]:
+        """The replies of a bot that were accepted, likewise."""
+        with self._app.lock:
+            return list(self._app.sent_bot_replies)
+
     def clear(self) -> None:
         """Clear the scripts and the request log; tokens stay valid."""
-        for script in (self.completions, self.push, self.tokens):
+        for script in (self.completions, self.push, self.messages, self.bot_replies, self.tokens):
             script.clear()
         with self._app.lock:
             self._app.request_log.clear()
             self._app.pushes.clear()
+            self._app.sent_messages.clear()
+            self._app.sent_bot_replies.clear()

@@ -63,7 +63,7 @@ class Entry(Request):
         connection: The number of the TCP connection, from 1; None in memory.
         status: The status of the answer; None where the connection broke before the status line.
         correlation_id: The `ININ-Correlation-Id` of the answer.
-        route: "completions", "push", "tokens", or "" for a path that the fake does not know.
+        route: "completions", "push", "messages", "bot_replies", "tokens", or "" for a path that the fake does not know.
     """
 
     status: int | None = None

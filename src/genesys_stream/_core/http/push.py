@@ -62,7 +62,7 @@ def _receipt(reply: Reply, retries: RetryState) -> PushReceipt:
     fields = payload if isinstance(payload, dict) else {}
     count = fields.get("targets_count")
     return PushReceipt(
-        id=_word(fields.get("id")),
+        id=_word(fields.get("id", fields.get("messageId"))),  # the latter is that of a bot's reply
         status=_word(fields.get("status")),
         targets_count=count if isinstance(count, int) and not isinstance(count, bool) else None,
         correlation_id=reply.correlation_id,

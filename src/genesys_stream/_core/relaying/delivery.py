@@ -12,7 +12,7 @@ from attrs import evolve, field, frozen
 
 from ..._errors import InvalidArgument
 from ..._values import Batch, Delivery, Undelivered
-from ..text import last_cut, prefix_length, suffix_within, utf8_size
+from ..text import last_cut, prefix_length, suffix_within, utf8_size, utf16_prefix_length, utf16_size
 from .payload import largest_fit
 from .queue import Piece, TextQueue, joined
 
@@ -51,6 +51,7 @@ class Deliveries:
         epoch: Which generation of the stream it is.
         encode: Makes the payload of a batch; None for a sink that takes the batch itself.
         max_bytes: The largest payload, in bytes; None for any size.
+        max_chars: The longest text of one payload, in UTF-16 code units; None for any length.
         measure: Counts the bytes of a payload.
         repeat: How many characters of the text before it each batch brings along.
 
@@ -72,12 +73,14 @@ class Deliveries:
         epoch: int = 1,
         encode: Callable[[Batch], bytes] | None = None,
         max_bytes: int | None = None,
+        max_chars: int | None = None,
         measure: Callable[[bytes], int] = len,
         repeat: int = 0,
     ) -> None:
         self._queue = queue
         self._encode = encode
         self._max_bytes = max_bytes
+        self._max_chars = max_chars
         self._measure = measure
         self._repeat = repeat
         self._stream_id = stream_id
@@ -122,17 +125,22 @@ class Deliveries:
         return push
 
     def _compose(self, end: End | None) -> Push:
-        whole = self._numbered(self._queue.ready)
+        ready = self._queue.ready
+        pieces = ready if self._max_chars is None else _first_within(ready, self._max_chars)
+        if len(pieces) < len(ready):
+            end = None  # the last batch is a later one
+        whole = self._numbered(pieces)
         text = whole.text
         limit = len(text) if self._max_bytes is None else self._max_bytes
+        if self._max_chars is not None:
+            limit = min(limit, _cut_before(text, utf16_prefix_length(text, self._max_chars)))
         if self._most is not None:
-            n = prefix_length(text, self._most)
-            limit = max(1, min(limit, len(text) if n == len(text) else last_cut(text[: n + 1], n) or n))
+            limit = max(1, min(limit, _cut_before(text, prefix_length(text, self._most))))
         if len(text) <= limit:
             for batch in (whole,) if end is None else (self._final(whole, end), whole):
                 content = self._content(batch)
                 if self._max_bytes is None or self._measure(content) <= self._max_bytes:
-                    self._queue.take_ready()
+                    self._queue.take_ready(len(pieces))
                     return Push(batch, content)
         else:
             whole = evolve(whole, text=text[:limit])
@@ -143,6 +151,7 @@ class Deliveries:
                 smallest = self._measure(self._encode(evolve(whole, text=text[:1], before="")))
                 problem = f"leaves no room for text: with at most one character of it the payload has {smallest} bytes"
                 raise InvalidArgument("max_payload_bytes", problem)
+        self._queue.take_ready(len(pieces))
         batch = self._cut(whole, text, n)
         return Push(batch, self._content(batch))
 
@@ -180,12 +189,11 @@ class Deliveries:
         return b"" if self._encode is None else self._encode(batch)
 
     def _cut(self, batch: Batch, text: str, n: int) -> Batch:
-        """Make a batch of the first `n` characters of what is ready, and leave the others."""
+        """Make a batch of the first `n` characters of what was taken, and give back the others."""
         taken, rest = text[:n], text[n:]
         end = batch.offset + utf8_size(taken)
         now = [artifact for artifact in batch.artifacts if artifact.end <= end]
         later = batch.artifacts[len(now) :]
-        self._queue.take_ready()
         self._queue.give_back(Piece(rest, batch.first_at, batch.last_at, 0, later))
         return evolve(
             batch,
@@ -211,9 +219,15 @@ class Deliveries:
         self._take_back(batch)
         return True
 
-    def refuse(self, push: Push, error: BaseException) -> Undelivered:
-        """Note that the sink will not have the push."""
-        lost = Undelivered(push.batch, error, ambiguous=self._maybe_taken)
+    def refuse(self, push: Push, error: BaseException, *, maybe_taken: bool = False) -> Undelivered:
+        """Note that the push will not be sent again.
+
+        Args:
+            push: The push.
+            error: Why.
+            maybe_taken: Whether the sink may have taken it this time.
+        """
+        lost = Undelivered(push.batch, error, ambiguous=self._maybe_taken or maybe_taken)
         self.undelivered.append(lost)
         self._settle(push.batch)
         return lost
@@ -259,3 +273,18 @@ class Deliveries:
             self._settle(lost[-1].batch)
         self.undelivered += lost
         return lost
+
+
+def _first_within(pieces: list[Piece], max_chars: int) -> list[Piece]:
+    """Return the first pieces whose text has at most `max_chars` UTF-16 code units together, but at least one."""
+    size = 0
+    for i, piece in enumerate(pieces):
+        size += utf16_size(piece.text)
+        if size > max_chars and i:
+            return pieces[:i]
+    return pieces
+
+
+def _cut_before(text: str, n: int) -> int:
+    """Return how many of the first `n` characters can be cut off so that a reader sees no cut, or else `n`."""
+    return n if n == len(text) else last_cut(text[: n + 1], n) or n

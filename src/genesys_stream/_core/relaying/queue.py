@@ -328,10 +328,14 @@ class TextQueue:
         if self.waiting.length:
             self._take(self.waiting.length, now)
 
-    def take_ready(self) -> list[Piece]:
-        """Hand out what is ready."""
-        ready, self.ready = self.ready, []
-        self.waiting.queued = 0
+    def take_ready(self, count: int | None = None) -> list[Piece]:
+        """Hand out the first so many pieces that are ready; None for all."""
+        if count is None or count == len(self.ready):
+            ready, self.ready = self.ready, []
+            self.waiting.queued = 0
+            return ready
+        ready, self.ready = self.ready[:count], self.ready[count:]
+        self.waiting.queued -= sum(len(piece.text) for piece in ready)
         return ready
 
     def give_back(self, piece: Piece) -> None:

@@ -128,10 +128,12 @@ class RelayState:
                 epoch=epoch,
                 encode=channel.encode,
                 max_bytes=channel.max_bytes,
+                max_chars=channel.max_chars,
                 measure=channel.measure,
                 repeat=channel.repeat,
             )
         self._queue = queue
+        self._at_most_once = channel is not None and channel.at_most_once
         self._pace = Pace(retry, limiter)
         self._stream_id = stream_id
         self._give_up_after = give_up_after
@@ -289,6 +291,8 @@ class RelayState:
         if not isinstance(error, GenesysStreamError) or not error.retryable:
             return deliveries.refuse(push, error)
         refused = isinstance(error, _REFUSED)
+        if self._at_most_once and not refused:
+            return deliveries.refuse(push, error, maybe_taken=True)
         deliveries.retry(push, refused=refused, answer_lost=not refused and not isinstance(error, _errors.StatusError))
         self._pace.fail(error, now)
         self._check_give_up(now)

@@ -12,6 +12,7 @@ from ..._values import Batch
 from ..._values._checks import check_kind, check_seconds, check_whole
 from ..._wire import type_name
 from .coalescers.basic import FinalOnly, Paced, TimeSize
+from .coalescers.checks import check_coalescer
 from .coalescers.protocol import Coalescer
 from .limits import Limiter
 from .payload import MAX_PAYLOAD_BYTES
@@ -25,6 +26,16 @@ def _callable(_: object, attribute: Any, value: Any) -> None:
 def _optional_whole(_: object, attribute: Any, value: Any) -> None:
     if value is not None:
         check_whole(attribute.name, value)
+
+
+def _optional_chars(_: object, attribute: Any, value: Any) -> None:
+    if value is not None:
+        check_whole(attribute.name, value, least=2)
+
+
+def _optional_coalescer(_: object, attribute: Any, value: Any) -> None:
+    if value is not None:
+        check_coalescer(attribute.name, value)
 
 
 def _optional_seconds(_: object, attribute: Any, value: Any) -> None:
@@ -45,14 +56,19 @@ class Channel:
     name: str = field(default="", validator=lambda _, __, value: check_kind("name", value, str))
     encode: Callable[[Batch], bytes] = field(validator=_callable, repr=False)
     max_bytes: int | None = field(default=None, validator=_optional_whole)
+    max_chars: int | None = field(default=None, validator=_optional_chars)
     measure: Callable[[bytes], int] = field(default=len, validator=_callable, repr=False)
     repeat: int = field(default=0, validator=lambda _, __, value: check_whole("repeat", value, least=0))
     window: float | None = field(default=None, validator=_optional_seconds)
     final_only: bool = field(default=False, validator=lambda _, __, value: check_kind("final_only", value, bool))
+    coalescer: Coalescer | None = field(default=None, validator=_optional_coalescer, repr=False)
+    at_most_once: bool = field(default=False, validator=lambda _, __, value: check_kind("at_most_once", value, bool))
     limiter: Limiter | None = field(default=None, validator=_optional_limiter, repr=False)
 
     def default_coalescer(self) -> Coalescer:
         """Return the coalescer that `relay` uses for this sink where it is given none."""
+        if self.coalescer is not None:
+            return self.coalescer
         if self.final_only:
             return FinalOnly()
         if self.window is None:
@@ -73,11 +89,16 @@ class Sink(Channel):
         encode: Makes the payload of a batch, without side effects: it is called until the payload fits, and what it
             returned is what is sent.
         max_bytes: The largest payload, in bytes; None for any size.
+        max_chars: The longest text of one payload, in UTF-16 code units, which are the characters of most services that
+            count them; text that waited goes out in whole pieces of the coalescer, as many as fit. None for any length.
         measure: Counts the bytes of a payload, where the service counts others than those that are sent.
         repeat: How many characters of the text before it each batch brings along in `Batch.before`.
         window: How long text is gathered where the relay is given no coalescer, in seconds, after a first text that
             goes out at once; None for the defaults of `TimeSize`.
         final_only: Whether only the final payload is worth sending, where the relay is given no coalescer.
+        coalescer: Says where to cut where the relay is given no coalescer; it takes precedence over the two above.
+        at_most_once: Whether a payload that may have been delivered is never sent again, as where a reader would see it
+            twice; it is listed as undelivered, and as ambiguous.
         limiter: What each payload waits for, such as `RateLimits(...).limiter(...)`.
         name: What the sink is called in its repr, which shows no function, so that it is safe in a log.
 
@@ -96,10 +117,13 @@ class AsyncSink(Channel):
         send: As that of `Sink`, but awaited.
         encode: As that of `Sink`.
         max_bytes: As that of `Sink`.
+        max_chars: As that of `Sink`.
         measure: As that of `Sink`.
         repeat: As that of `Sink`.
         window: As that of `Sink`.
         final_only: As that of `Sink`.
+        coalescer: As that of `Sink`.
+        at_most_once: As that of `Sink`.
         limiter: As that of `Sink`.
         name: As that of `Sink`.
 

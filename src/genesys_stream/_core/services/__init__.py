@@ -1,1 +1,1 @@
-"""Push services: their messages, and what their answers mean."""
+"""Push services and messaging: what each takes, and what its answers mean."""
