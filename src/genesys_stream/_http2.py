@@ -1,10 +1,10 @@
 """What both shells share of sending many pushes over one HTTP/2 connection, with pyqwest.
 
-pyqwest (reqwest, hyper) multiplexes, keeps to the limits of the service, and resets a stream that is cancelled. The rest
-is here: what was surely not processed (REFUSED_STREAM, and by RFC 9113, section 8.7, all streams above the last one of a
-GOAWAY) is sent again until the deadline; errors say whether the push may have been delivered; the first push of a
-connection goes alone, because APNs allows one stream until it has seen a valid token; and a connection that no longer
-answers is left.
+pyqwest (reqwest, hyper) multiplexes, keeps to the limits of the service, and resets a stream that is cancelled. The
+rest is here: what was surely not processed (REFUSED_STREAM, and by RFC 9113, section 8.7, all streams above the last
+one of a GOAWAY) is sent again until the deadline; errors say whether the push may have been delivered; the first push
+of a connection goes alone, because APNs allows one stream until it has seen a valid token; and a connection that no
+longer answers is left.
 
 No error has an address or pyqwest's own exception, because the address of a push has the device token in it.
 """
@@ -111,7 +111,13 @@ class Connections(Generic[EventT]):
     _client = ""
 
     def __init__(
-        self, tokens: Tokens, *, certificates: bytes | None, proxy: str | None, max_connections: int, connect: float | None
+        self,
+        tokens: Tokens,
+        *,
+        certificates: bytes | None,
+        proxy: str | None,
+        max_connections: int,
+        connect: float | None,
     ) -> None:
         self._tokens = tokens
         self._pyqwest = load_pyqwest()
@@ -193,7 +199,10 @@ class Connections(Generic[EventT]):
     def is_unprocessed(self, error: Exception) -> bool:
         """Return whether an exception says that the service has certainly not processed the push."""
         module = self._pyqwest
-        return isinstance(error, module.StreamError) and error.code == module.StreamErrorCode.REFUSED_STREAM
+        return (
+            isinstance(error, module.StreamError)
+            and getattr(error, "code", None) == module.StreamErrorCode.REFUSED_STREAM
+        )
 
     def failure(self, error: Exception, connection: Connection[EventT]) -> NetworkError:
         """Return our exception for one of pyqwest's."""

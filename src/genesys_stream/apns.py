@@ -151,6 +151,7 @@ class _Service(PushService[ReceiptT, SinkT], Generic[ReceiptT, SinkT]):
     _key: ApnsKey
     _topic: str
     _base_url: str
+    _wanted: dict[str, Any]
 
     @classmethod
     @with_checked_names
@@ -340,7 +341,14 @@ class _Service(PushService[ReceiptT, SinkT], Generic[ReceiptT, SinkT]):
             InvalidArgument: An argument is invalid.
         """
         token = Hidden(check_token("push_token", push_token))
-        encoder = _activity(data, ref, mode, stale_after, dismiss_after, max_payload_bytes)
+        encoder = _activity(
+            data=data,
+            ref=ref,
+            mode=mode,
+            stale_after=stale_after,
+            dismiss_after=dismiss_after,
+            max_payload_bytes=max_payload_bytes,
+        )
         return self._device_sink(token, encoder, "APNs Live Activity", profile)
 
     @with_checked_names
@@ -375,7 +383,14 @@ class _Service(PushService[ReceiptT, SinkT], Generic[ReceiptT, SinkT]):
             InvalidArgument: An argument is invalid.
         """
         channel = Hidden(check_word("channel_id", channel_id))
-        encoder = _activity(data, ref, mode, stale_after, dismiss_after, max_payload_bytes)
+        encoder = _activity(
+            data=data,
+            ref=ref,
+            mode=mode,
+            stale_after=stale_after,
+            dismiss_after=dismiss_after,
+            max_payload_bytes=max_payload_bytes,
+        )
         url = f"{self._base_url}/4/broadcasts/apps/{quote(self._topic, safe='')}"
 
         def request(content: bytes, batch: Batch) -> Request:
@@ -411,6 +426,7 @@ class _Service(PushService[ReceiptT, SinkT], Generic[ReceiptT, SinkT]):
 
 
 def _activity(
+    *,
     data: Mapping[str, str] | None,
     ref: str,
     mode: Literal["delta", "tail", "snapshot"],

@@ -111,7 +111,9 @@ class TestSizes:
         whole = Batch(SAMPLES[kind] * 500, stream_id=batch.stream_id, seq=2, state=batch.state, total=batch.total)
 
         n = largest_fit(whole, encoder.encode, limit)
-        fits = encoder.encode(Batch(whole.text[:n], stream_id=batch.stream_id, seq=2, state=batch.state, total=batch.total))
+        fits = encoder.encode(
+            Batch(whole.text[:n], stream_id=batch.stream_id, seq=2, state=batch.state, total=batch.total)
+        )
 
         assert limit - 40 < len(fits) <= limit
 
@@ -191,6 +193,7 @@ class TestArguments:
         """So that nothing can be injected."""
         with pytest.raises(InvalidArgument, match="printable ASCII"):
             check_word("topic", value)
+        assert check_word("topic", "com.example.app") == "com.example.app"
 
 
 class TestProviderToken:
@@ -279,6 +282,7 @@ class TestErrors:
         assert isinstance(made, RateLimited)
         assert (made.scope, made.retry_after) == ("device", 10.0)
         assert error(429, "TooManyRequests", retry_after="3").retry_after == 3.0
+        assert error(429, "TooManyRequests", retry_after="0").retry_after == 0.0
 
     def test_a_limit_of_the_credential(self) -> None:
         """A token may be renewed every twenty minutes."""

@@ -30,7 +30,7 @@ from genesys_stream import (
     Timeouts,
 )
 from genesys_stream.apns import APP_CLOSED, Apns, AsyncApns
-from genesys_stream.testing import ApnsAnswer, Close, FakeApns, NeverAnswer
+from genesys_stream.testing import ApnsAnswer, Drop, FakeApns, NeverAnswer
 
 DEVICE = "c0ffee00"
 WORDS = ["One ", "two ", "👩‍👩‍👧 ", "three."]
@@ -102,7 +102,10 @@ class TestDelivery:
 
         states = [entry.json["aps"] for entry in fake.request_log]
         assert [state["event"] for state in states][-1] == "end"
-        assert states[-2]["content-state"]["llm_response"] == "".join(WORDS)[: len(states[-2]["content-state"]["llm_response"])]
+        assert (
+            states[-2]["content-state"]["llm_response"]
+            == "".join(WORDS)[: len(states[-2]["content-state"]["llm_response"])]
+        )
         assert received(fake).complete
 
     async def test_a_broadcast(self, world, fake, server):
@@ -192,7 +195,7 @@ class TestFaultTable:
     @pytest.mark.parametrize("reset", [False, True])
     async def test_a_lost_answer(self, world, fake, server, reset):
         """The same bytes go out again under the same id, and the phone has the text once."""
-        fake.push.queue(Close(reset))
+        fake.push.queue(Drop(reset))
         apns = service(world, fake, server)
         report = await relayed(world, apns.to(DEVICE, profile=None))
         await close(apns)
@@ -309,7 +312,7 @@ class TestSecrets:
         """Not in reprs, logs, events, errors, nor in the local variables of a traceback's frames."""
         caplog.set_level(logging.DEBUG)
         caplog.set_level(logging.WARNING, "hpack")  # of the fake
-        fake.push.queue(Close())
+        fake.push.queue(Drop())
         events = []
         apns = service(world, fake, server, on_event=events.append)
         sink = apns.to(DEVICE, profile=None)

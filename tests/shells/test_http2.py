@@ -21,8 +21,7 @@ pytest.importorskip("h2", reason="h2 is not installed")
 from genesys_stream import AmbiguousDelivery, Batch, ConnectFailed, StreamStateError, Timeouts, UsageError
 from genesys_stream._http2 import scrubbed
 from genesys_stream.apns import Apns, AsyncApns
-from genesys_stream.testing import FakeApns
-from genesys_stream.testing._apns import ApnsAnswer, Close, GoAway, LimitStreams, NeverAnswer, RefuseStream
+from genesys_stream.testing import ApnsAnswer, Drop, FakeApns, GoAway, LimitStreams, NeverAnswer, RefuseStream
 
 MANY = 1000
 THREADS = 50
@@ -212,7 +211,7 @@ class TestFaults:
     async def test_an_abrupt_close_is_ambiguous(self, world, fake, server, reset):
         """What was in flight is reported as ambiguous and is not sent again; nothing is lost in silence."""
         fake.push.queue(SLOW, times=100)
-        fake.push.queue(Close(reset))
+        fake.push.queue(Drop(reset))
         apns = service(world, fake, server)
 
         outcomes = await push_many(world, apns.to("c0ffee"), 300)

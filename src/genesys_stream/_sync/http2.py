@@ -71,9 +71,7 @@ class Http2Session(Connections[threading.Event]):
         while failure is None:
             try:
                 left = max(0.001, deadline - clock())
-                return self.reply(
-                    connection, connection.http.post(request.url, headers, request.content, timeout=left)
-                )
+                return self.reply(connection, connection.http.post(request.url, headers, request.content, timeout=left))
             except Exception as error:  # noqa: BLE001 - whatever pyqwest raises becomes one of our exceptions
                 if not self.is_unprocessed(error) or clock() + pause >= deadline:
                     failure = self.failure(error, connection)

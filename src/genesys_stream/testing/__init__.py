@@ -7,13 +7,13 @@ from ._apns import (
     ApnsAnswer,
     ApnsEntry,
     ApnsScript,
-    Close,
     FakeApns,
     GoAway,
     LimitStreams,
     NeverAnswer,
     RefuseStream,
 )
+from ._apns_server import FakeApnsServer
 from ._fake import FakeGenesys
 from ._script import CompletionScript, Script, TokenScript
 from ._scripted import Cut, ErrorEvent, Fail, Handle, Say, Stall
@@ -26,7 +26,6 @@ __all__ = [
     "ApnsAnswer",
     "ApnsEntry",
     "ApnsScript",
-    "Close",
     "CompletionScript",
     "Cut",
     "Drop",
@@ -34,6 +33,7 @@ __all__ = [
     "ErrorEvent",
     "Fail",
     "FakeApns",
+    "FakeApnsServer",
     "FakeGenesys",
     "FakeServer",
     "FakeTransport",

@@ -9,14 +9,12 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from attrs import evolve, frozen
 
-from ._values import Request
-
-if TYPE_CHECKING:
-    from ._apns_server import FakeApnsServer
+from ._apns_server import FakeApnsServer
+from ._values import Drop, Request
 
 _BROADCAST = re.compile(r"/4/broadcasts/apps/([^/]+)")
 _DEVICE = re.compile(r"/3/device/([^/]+)")
@@ -63,17 +61,6 @@ class NeverAnswer:
 
 
 @frozen
-class Close:
-    """Take the push, and close the connection at once, with all that is in flight on it.
-
-    Attributes:
-        reset: By a reset (RST) rather than by a close (FIN).
-    """
-
-    reset: bool = False
-
-
-@frozen
 class GoAway:
     """Take the push, and send a GOAWAY: what came before it on the connection is answered, what came after is not.
 
@@ -91,7 +78,7 @@ class LimitStreams:
     streams: int = 1
 
 
-ApnsScripted: TypeAlias = "ApnsAnswer | RefuseStream | NeverAnswer | Close | GoAway | LimitStreams"
+ApnsScripted: TypeAlias = "ApnsAnswer | RefuseStream | NeverAnswer | Drop | GoAway | LimitStreams"
 
 
 @frozen(kw_only=True)
@@ -131,7 +118,9 @@ class ApnsScript:
         self._always: ApnsScripted = ApnsAnswer()
 
     def queue(self, *scripted: ApnsScripted, times: int | None = 1) -> None:
-        """Queue values such as `ApnsAnswer` and `RefuseStream`.
+        """Queue what is answered: `ApnsAnswer`, `RefuseStream`, `NeverAnswer`, `GoAway`, `LimitStreams` or `Drop`.
+
+        With `Drop` the push is taken, and its answer lost.
 
         Args:
             *scripted: What to answer, one after the other.
@@ -189,7 +178,9 @@ class ApnsScript:
 
 
 class FakeApns:
-    """An APNs that runs on your machine with no account: it speaks HTTP/2, checks tokens, headers and sizes, and is scripted.
+    """An APNs that runs on your machine with no account: scripted, and with a log of the pushes that it got.
+
+    It speaks HTTP/2, and checks provider tokens, headers and sizes.
 
     It needs the packages h2, PyJWT and cryptography: `pip install "genesys-stream[apns]" h2`::
 
@@ -218,7 +209,7 @@ class FakeApns:
     Raises:
         ModuleNotFoundError: A package that it needs is not installed.
 
-    .. versionadded:: 0.2
+    .. versionadded:: 0.1
     """
 
     def __init__(
@@ -265,8 +256,6 @@ class FakeApns:
         Returns:
             The server, which listens from `start()` on, or inside its `with` block.
         """
-        from ._apns_server import FakeApnsServer
-
         return FakeApnsServer(self, host, port, tls)
 
     def client_options(self, server: FakeApnsServer) -> dict[str, Any]:
@@ -364,7 +353,7 @@ class FakeApns:
             headers=request.headers,
             body=request.body,
             connection=request.connection,
-            status=None if isinstance(scripted, (NeverAnswer, Close)) else answer.status,
+            status=None if isinstance(scripted, (NeverAnswer, Drop)) else answer.status,
             reason=answer.reason,
             accepted=answer.status == 200,
         )

@@ -241,14 +241,14 @@ def apns_error(reply: Reply) -> StatusError:
     message = f"APNs refused the push{f': {_HINTS[reason]}' if reason in _HINTS else ''}"
     if status == 410 or reason in _GONE or reason in _NOT_FOR_US:
         since = fields.get("timestamp")
-        known = isinstance(since, (int, float)) and not isinstance(since, bool)
-        return _errors.InvalidToken(
-            message, gone=reason not in _NOT_FOR_US, since=since / 1000 if known else None, **facts
-        )
+        in_seconds = since / 1000 if isinstance(since, (int, float)) else None
+        return _errors.InvalidToken(message, gone=reason not in _NOT_FOR_US, since=in_seconds, **facts)
     if reason == "TooManyProviderTokenUpdates":
         return _errors.RateLimited(message, scope="credential", retry_after=PROVIDER_SECONDS, **facts)
     if status == 429:
-        return _errors.RateLimited(message, scope="device", retry_after=reply.retry_after or DEVICE_SECONDS, **facts)
+        asked = reply.retry_after
+        asked = DEVICE_SECONDS if asked is None else asked
+        return _errors.RateLimited(message, scope="device", retry_after=asked, **facts)
     if _CREDENTIALS.search(reason):
         return _errors.AuthenticationError(message, **facts)
     cls = _BY_STATUS.get(status, _errors.BadRequest if status < 500 else _errors.ServerError)
@@ -274,4 +274,3 @@ def _fields(body: bytes) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return fields if isinstance(fields, dict) else {}
-
