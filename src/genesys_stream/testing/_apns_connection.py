@@ -21,6 +21,9 @@ from ._values import Drop, Request
 
 _ALL_STREAMS = 2**31 - 1
 
+LINGER = 0.5
+"""Seconds between the last answer before a GOAWAY and the close, unless the client closes first."""
+
 
 class _Stream:
     def __init__(self, headers: dict[str, str]) -> None:
@@ -48,6 +51,7 @@ class ApnsConnection(asyncio.Protocol):
         self._answering: set[int] = set()
         self._last = 0
         self._end: int | None = None
+        self._over = False
         self._trusted = False
         self._number = 0
 
@@ -188,8 +192,10 @@ class ApnsConnection(asyncio.Protocol):
         self._close_if_over()
 
     def _close_if_over(self) -> None:
-        if self._end is not None and not self._answering and not self._streams:
-            self.close()
+        if self._end is not None and not self._answering and not self._streams and not self._over:
+            self._over = True
+            # Not at once: to close while the client still sends is a reset, which would take the GOAWAY with it.
+            self._loop.call_later(LINGER, self.close)
 
     def _break(self, *, reset: bool) -> None:
         if self._transport is None:
