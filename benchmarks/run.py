@@ -230,6 +230,7 @@ def main() -> None:
     if args.against:
         INTERPRETERS[OLD] = args.against
 
+    how = f"CPython {platform.python_version()}, {os.cpu_count()} cores, medians of {args.runs} runs"
     figures: list[Figure | Curve] = []
     for name in args.only or every:
         began = time.monotonic()
@@ -240,9 +241,8 @@ def main() -> None:
             print(markdown(figure), flush=True)
         print(f"{name} took {time.monotonic() - began:.0f} s", file=sys.stderr)
         figures += found
-    if args.write:
-        how = f"CPython {platform.python_version()}, {os.cpu_count()} cores, medians of {args.runs} runs each"
-        write(figures, how, whole=args.only is None)
+        if args.write:
+            write(figures, how, whole=args.only is None and name == every[-1])
 
 
 def client_of(name: str) -> Client:
