@@ -108,6 +108,7 @@ from genesys_stream import (
     relay_each,
 )
 from genesys_stream.apns import APP_CLOSED, APP_OPEN, Apns, AsyncApns
+from genesys_stream.fcm import FCM_PROJECT, AsyncFcm, Fcm
 from genesys_stream.testing import (
     ApnsAnswer,
     ApnsEntry,
@@ -116,6 +117,7 @@ from genesys_stream.testing import (
     Entry,
     FakeApns,
     FakeApnsServer,
+    FakeFcm,
     FakeGenesys,
     FakeServer,
     GoAway,
@@ -667,3 +669,32 @@ def fake_messages(fake: FakeGenesys) -> None:
     fake.bot_replies.lose_answer()
     assert_type(fake.sent_messages, list[Any])
     assert_type(fake.sent_bot_replies, list[Any])
+
+
+# Firebase Cloud Messaging.
+
+
+def fcm() -> None:
+    with Fcm.from_service_account_file("key.json", rate=FCM_PROJECT, timeouts=Timeouts(push=5.0)) as client:
+        assert_type(client, Fcm)
+        assert_type(client.to("token", title="Answer", platform="android"), Sink)
+        assert_type(relay(["text"], client.to(fid="installation", profile=None)), RelayReport)
+
+
+def forget(device: str, error: InvalidToken) -> None:
+    Fcm.from_env(project_id=device, on_invalid_token=forget).close()
+
+
+async def fcm_async() -> None:
+    async with AsyncFcm.from_env(transport="aiohttp") as client:
+        assert_type(client, AsyncFcm)
+        assert_type(client.to("token"), AsyncSink)
+
+
+def fake_fcm(fake: FakeFcm) -> None:
+    fake.send.unregistered()
+    fake.send.quota_exceeded("project", retry_after=1)
+    fake.send.fail(401, "THIRD_PARTY_AUTH_ERROR")
+    fake.dead.add("token")
+    assert_type(fake.service_account("https://example.com"), dict[str, str])
+    assert_type(fake.messages, list[Any])

@@ -32,10 +32,10 @@ class Http2Session(Connections[threading.Event]):
         """Run a request flow; see `HttpSession.run`."""
         result: T
         with closing(flow):
-            attempt, result = advance(lambda: next(flow))
+            attempt, result = advance(flow)
             while attempt is not None:
                 outcome = self._attempt(attempt, settings, answer_within)
-                attempt, result = advance(lambda: flow.send(outcome))  # noqa: B023 - called at once
+                attempt, result = advance(flow, outcome)
         return result
 
     def _attempt(self, attempt: Attempt, settings: CallSettings, answer_within: float | None) -> Outcome:

@@ -15,6 +15,7 @@ from ._apns import (
 )
 from ._apns_server import FakeApnsServer
 from ._fake import FakeGenesys
+from ._fcm import FakeFcm, FcmScript
 from ._script import CompletionScript, Script, TokenScript
 from ._scripted import Cut, ErrorEvent, Fail, Handle, Say, Stall
 from ._server import FakeServer
@@ -34,9 +35,11 @@ __all__ = [
     "Fail",
     "FakeApns",
     "FakeApnsServer",
+    "FakeFcm",
     "FakeGenesys",
     "FakeServer",
     "FakeTransport",
+    "FcmScript",
     "GoAway",
     "Handle",
     "LimitStreams",
