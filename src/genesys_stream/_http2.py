@@ -133,6 +133,7 @@ class Connections(Generic[EventT]):
             "enable_otel": False,  # its spans would have the address, and so the device token
         }
         self._connection: Connection[EventT] | None = None
+        self._lock = threading.Lock()
         self._closed = False
         try:
             self._make_client()
@@ -162,7 +163,8 @@ class Connections(Generic[EventT]):
             raise _errors.StreamStateError(msg)
         connection = self._connection
         if connection is None:
-            connection = self._connection = Connection(self._make_client(), self._make_event())
+            with self._lock:
+                connection = self._connection = self._connection or Connection(self._make_client(), self._make_event())
         return connection
 
     def note_silence(self, connection: Connection[EventT]) -> None:
