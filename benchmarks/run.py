@@ -305,7 +305,7 @@ def scale(args: argparse.Namespace) -> list[Figure | Curve]:
     cost = Curve("From 10 relays to 400", "µs of CPU per token", "relays at once", sizes)
     late = Curve("How late the pushes of 10 to 400 relays are", "ms, p99", "relays at once", sizes)
     for size in sizes:
-        tokens = 60 if size <= 100 else 40
+        tokens = 60 if size < 50 else 40
         loads = args.loads.get(size) or relayed(clients, size, tokens, min(args.runs, FEWEST_FOR_A_CURVE))
         if size == sizes[-1] and (fast := (OURS_, "aiohttp")) in loads:
             loads |= relayed([fast], size, tokens, args.runs)
