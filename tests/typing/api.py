@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, assert_type
 
 import httpx
@@ -106,7 +107,28 @@ from genesys_stream import (
     relay,
     relay_each,
 )
-from genesys_stream.testing import Cut, Entry, FakeGenesys, FakeServer, Say
+from genesys_stream.apns import APP_CLOSED, APP_OPEN, Apns, AsyncApns
+from genesys_stream.fcm import FCM_PROJECT, AsyncFcm, Fcm
+from genesys_stream.testing import (
+    ApnsAnswer,
+    ApnsEntry,
+    Cut,
+    Drop,
+    Entry,
+    FakeApns,
+    FakeApnsServer,
+    FakeFcm,
+    FakeGenesys,
+    FakeServer,
+    FakeWebPush,
+    GoAway,
+    LimitStreams,
+    NeverAnswer,
+    RefuseStream,
+    Say,
+    WebPushMessage,
+)
+from genesys_stream.webpush import MAX_PLAINTEXT_BYTES, AsyncWebPush, Urgency, WebPush
 
 assert_type(genesys_stream.__version__, str)
 paths: tuple[str, str] = (COMPLETIONS_PATH, PUSH_PATH)
@@ -591,6 +613,37 @@ async def artifacts_async(stream: AsyncCompletionStream) -> None:
     assert_type([item async for item in stream.artifacts("items", Article)], list[Article])
 
 
+# APNs.
+
+
+def apns(path: Path, stream: CompletionStream) -> None:
+    with Apns.from_p8(path, key_id="K", team_id="T", topic="com.example.app", sandbox=True, rate=Rate(10, 1.0)) as apns:
+        assert_type(apns, Apns)
+        assert_type(apns.to("c0ffee", profile=APP_CLOSED, mode="tail", sound=""), Sink)
+        assert_type(apns.live_activity("c0ffee", stale_after=None), Sink)
+        assert_type(apns.broadcast("channel"), Sink)
+        assert_type(relay(stream, apns.to("c0ffee", profile=APP_OPEN)), RelayReport)
+        apns.replace_key("-----BEGIN PRIVATE KEY-----", key_id="L")
+        apns.to("c0ffee", mode="all")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # no such mode
+
+
+async def apns_async(stream: AsyncCompletionStream) -> None:
+    async with AsyncApns.from_p8(b"pem", key_id="K", team_id="T", topic="com.example.app") as apns:
+        assert_type(apns, AsyncApns)
+        assert_type(apns.to("c0ffee"), AsyncSink)
+        assert_type(await relay(stream, apns.live_activity("c0ffee")), RelayReport)
+
+
+def fake_apns() -> None:
+    fake = FakeApns(first_streams=1)
+    fake.push.fail(410, "Unregistered")
+    fake.push.queue(ApnsAnswer(), RefuseStream(), NeverAnswer(), GoAway(), LimitStreams(1), Drop())
+    with fake.serve() as server:
+        assert_type(server, FakeApnsServer)
+        Apns.from_p8(**fake.client_options(server)).close()
+    assert_type(fake.request_log, list[ApnsEntry])
+
+
 # Genesys' own messaging.
 
 
@@ -619,3 +672,64 @@ def fake_messages(fake: FakeGenesys) -> None:
     fake.bot_replies.lose_answer()
     assert_type(fake.sent_messages, list[Any])
     assert_type(fake.sent_bot_replies, list[Any])
+
+
+# Firebase Cloud Messaging.
+
+
+def fcm() -> None:
+    with Fcm.from_service_account_file("key.json", rate=FCM_PROJECT, timeouts=Timeouts(push=5.0)) as client:
+        assert_type(client, Fcm)
+        assert_type(client.to("token", title="Answer", platform="android"), Sink)
+        assert_type(relay(["text"], client.to(fid="installation", profile=None)), RelayReport)
+
+
+def forget(device: str, error: InvalidToken) -> None:
+    Fcm.from_env(project_id=device, on_invalid_token=forget).close()
+
+
+async def fcm_async() -> None:
+    async with AsyncFcm.from_env(transport="aiohttp") as client:
+        assert_type(client, AsyncFcm)
+        assert_type(client.to("token"), AsyncSink)
+
+
+def fake_fcm(fake: FakeFcm) -> None:
+    fake.send.unregistered()
+    fake.send.quota_exceeded("project", retry_after=1)
+    fake.send.fail(401, "THIRD_PARTY_AUTH_ERROR")
+    fake.dead.add("token")
+    assert_type(fake.service_account("https://example.com"), dict[str, str])
+    assert_type(fake.messages, list[Any])
+
+
+# Web Push.
+
+
+def web_push(subscription: dict[str, Any], urgency: Urgency) -> None:
+    with WebPush.from_pem_file("vapid.pem", subject="mailto:me@example.com", rate=Rate(10, 1.0)) as push:
+        assert_type(push, WebPush)
+        assert_type(push.public_key, str)
+        assert_type(
+            push.to(subscription, title="Answer", ttl=60, urgency=urgency, declarative="https://a.example"), Sink
+        )
+        assert_type(relay(["text"], push.to("{}", profile=None)), RelayReport)
+    assert_type(MAX_PLAINTEXT_BYTES, int)
+
+
+def forget_browser(endpoint: str, error: InvalidToken) -> None:
+    WebPush(endpoint, subject="https://me.example", on_invalid_token=forget_browser).close()
+
+
+async def web_push_async() -> None:
+    async with AsyncWebPush.from_env(transport="aiohttp") as push:
+        assert_type(push, AsyncWebPush)
+        assert_type(push.to("{}", profile=APNS_ALERT), AsyncSink)
+
+
+def fake_web_push(fake: FakeWebPush) -> None:
+    subscription = fake.subscribe("key", base_url="https://push.example.com")
+    assert_type(subscription, dict[str, Any])
+    fake.unsubscribe(subscription)
+    fake.push.rate_limit(1)
+    assert_type(fake.messages, list[WebPushMessage])
