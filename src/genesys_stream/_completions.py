@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from typing import Any, Generic, TypeVar
@@ -33,7 +32,7 @@ class BaseCompletionStream(Generic[SessionT]):
         self._call = call
         self._settings = call.settings
         self._reading: StreamState | None = None
-        self._ready: deque[CompletionChunk] = deque()
+        self._ready: list[CompletionChunk] = []  # the last one comes first
         self._response: Any = None
         self._head: Reply | None = None
         self._closed = False

@@ -146,7 +146,7 @@ class AsyncCompletionStream(BaseCompletionStream[HttpSession]):
             await self._drain(reading)
         else:
             # The response was closed in the middle of a read, for example by a cancellation.
-            self._ready.extend(reading.ended(clock()))
+            self._ready = [*reversed(reading.ended(clock()))]
 
     async def _open(self, reading: StreamState) -> None:
         if reading.next_action is not Action.OPEN or self._closed:
@@ -245,16 +245,16 @@ class _Cursor:
                 except Exception as error:  # noqa: BLE001 - what the HTTP library raises becomes one of our exceptions
                     now = clock()
                     if not reading.expire(now):
-                        stream._ready.extend(reading.lost(network_error(error), now))
+                        stream._ready = [*reversed(reading.lost(network_error(error), now))]
                 else:
-                    stream._ready += reading.receive(piece, stream._time())
+                    stream._ready = [*reversed(reading.receive(piece, stream._time()))]
                     piece = None  # a report that shows the locals of every frame shows nothing that was said
             except BaseException:
                 await stream._release()
                 raise
             finally:
                 stream._busy = False
-        return stream._ready.popleft()
+        return stream._ready.pop()
 
 
 class _Loop(_Cursor):

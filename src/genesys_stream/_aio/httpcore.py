@@ -58,6 +58,7 @@ class _PendingAnswer(Generic[T]):
         except Exception as error:  # noqa: BLE001 - it is raised where the caller waits
             self.error = error
         self.task.waits = False
+        self._timeouts.begin_phase = None
         if self._abandoned:
             await self.close()
 
@@ -85,16 +86,22 @@ class _WatchedTimeouts(dict[str, float | None]):
 
     Args:
         timeouts: The timeouts.
-        begin_phase: Called at each beginning; told whether the request was sent and its answer is waited for.
+        begin_phase: See the attribute.
+
+    Attributes:
+        begin_phase: Called at each beginning; told whether the request was sent and its answer is waited for. None for
+            nobody.
+        is_sent: Whether the request was sent.
     """
 
     def __init__(self, timeouts: Timeouts, begin_phase: Callable[..., None]) -> None:
         super().__init__(timeouts)
-        self._begin_phase = begin_phase
+        self.begin_phase: Callable[..., None] | None = begin_phase
         self.is_sent = False
 
     def get(self, name: str, default: Any = None) -> Any:
-        self._begin_phase(waits=self.is_sent and name == "read")
+        if self.begin_phase is not None:
+            self.begin_phase(waits=self.is_sent and name == "read")
         return super().get(name, default)
 
 

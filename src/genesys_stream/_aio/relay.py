@@ -102,6 +102,7 @@ class AsyncRelay:
                             full = full and state.full
                         if full:
                             await self._wait_for_room()
+                    del item  # so that a stream that is silent holds no chunk
             if own is not None:
                 await own.result()  # one that somebody has closed ends as quietly as one that is whole
         except BaseException as caught:

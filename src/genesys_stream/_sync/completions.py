@@ -60,13 +60,12 @@ class CompletionStream(BaseCompletionStream[HttpSession]):
             msg = "two threads may not read one stream; read it in one, and hand the chunks on"
             raise _errors.StreamStateError(msg)
         try:
-            ready = self._ready
-            while not ready:
+            while not self._ready:
                 if self._reading is not None and self._reading.next_action is _READ and not self._closed:
                     self._read(self._reading)
                 else:
                     self._pull()
-            return ready.popleft()
+            return self._ready.pop()
         except BaseException:
             self._release()
             raise
@@ -199,9 +198,9 @@ class CompletionStream(BaseCompletionStream[HttpSession]):
         except Exception as error:  # noqa: BLE001 - whatever the HTTP library raises becomes one of our exceptions
             now = clock()
             if not reading.expire(now):
-                self._ready.extend(reading.lost(network_error(error), now))
+                self._ready = [*reversed(reading.lost(network_error(error), now))]
             return
-        self._ready += reading.receive(piece, clock())
+        self._ready = [*reversed(reading.receive(piece, clock()))]
 
     def _piece(self) -> bytes | None:
         """Return the next piece; None at the end of the body."""

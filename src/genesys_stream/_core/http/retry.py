@@ -9,7 +9,7 @@ Where the time that is left is too short for the wait, it sends back a `Deadline
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import TypeAlias, TypeVar
 
 import backoff
@@ -101,8 +101,7 @@ class RetryState:
     def reset(self) -> None:
         """Start again with all attempts and the shortest wait, as after a success."""
         self.failures = 0
-        self._bounds = backoff.expo(factor=self._retry.wait_initial, max_value=self._retry.wait_max)
-        next(self._bounds)  # expo() begins with None
+        self._bounds: Iterator[float] | None = None
 
     def exhausted(self, error: GenesysStreamError) -> bool:
         """Return whether no attempt is left after this error, or its Retry-After is longer than may be waited out."""
@@ -118,6 +117,9 @@ class RetryState:
         """
         self.failures += counts
         self.attempts += 1
+        if self._bounds is None:
+            self._bounds = backoff.expo(factor=self._retry.wait_initial, max_value=self._retry.wait_max)
+            next(self._bounds)  # expo() begins with None
         return min(max(0.0, error.retry_after or 0.0) + self._retry.jitter(next(self._bounds)), LONGEST)
 
     def wait_after(self, error: GenesysStreamError) -> float:

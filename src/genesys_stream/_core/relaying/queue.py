@@ -96,7 +96,7 @@ class WaitingText:
         self._taken = 0
         self._parts: list[str] = []  # what follows, not joined yet
         self._times: deque[tuple[int, float]] = deque()  # characters left of a delta, its arrival
-        self._artifacts: deque[tuple[int, Artifact]] = deque()  # characters from the stream's beginning to its end
+        self._artifacts: list[tuple[int, Artifact]] = []  # characters from the stream's beginning to its end
         self._memory: dict[int, Any] = {}
 
     @property
@@ -258,10 +258,10 @@ class WaitingText:
         return Piece(taken, first_at, at, deltas, self._over() if self._artifacts else ())
 
     def _over(self) -> tuple[Artifact, ...]:
-        over: list[Artifact] = []
-        while self._artifacts and self._artifacts[0][0] <= self.start:
-            over.append(self._artifacts.popleft()[1])
-        return tuple(over)
+        over = sum(1 for end, _ in self._artifacts if end <= self.start)
+        taken = tuple(artifact for _, artifact in self._artifacts[:over])
+        del self._artifacts[:over]
+        return taken
 
 
 class TextQueue:
