@@ -6,6 +6,7 @@ import asyncio
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from math import ceil, isinf
 from typing import Any
 
 import anyio
@@ -21,6 +22,15 @@ from .tasks import on_asyncio
 
 _CANCELLED = float("-inf")
 """The effective deadline of a task whose cancel scope was cancelled."""
+
+
+_TICK_SECONDS = 0.005
+"""Pushes of many relays that are due within so short a time leave together, and wake the event loop once."""
+
+
+def _tick(due: float) -> float:
+    """Return the next time, at or after `due`, at which pushes leave, in the clock's seconds."""
+    return due if isinf(due) else ceil(due / _TICK_SECONDS) * _TICK_SECONDS
 
 
 class AsyncRelay:
@@ -247,7 +257,7 @@ class _Timer:
         if due <= self._loop.time():
             self._wake()
         else:
-            self._timer = self._loop.call_at(due, self._wake)
+            self._timer = self._loop.call_at(_tick(due), self._wake)
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -273,7 +283,7 @@ class _ScopeTimer:
 
     def set(self, due: float | None) -> None:
         """Let the wait end as above."""
-        self._scope.deadline = float("inf") if due is None else due
+        self._scope.deadline = float("inf") if due is None else _tick(due)
 
 
 @asynccontextmanager
