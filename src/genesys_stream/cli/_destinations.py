@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
@@ -140,7 +141,7 @@ def load(name: str) -> Any:
     return import_module(f"genesys_stream.{name}")
 
 
-def serve_fake(name: str, stack: ExitStack, host: str = "127.0.0.1", **options: Any) -> tuple[Any, Any]:
+def serve_fake(name: str, stack: ExitStack, **options: Any) -> tuple[Any, Any]:
     """Start the fake of a service; returns it and its server.
 
     Raises:
@@ -150,7 +151,7 @@ def serve_fake(name: str, stack: ExitStack, host: str = "127.0.0.1", **options: 
         fake = getattr(load("testing"), {"fcm": "FakeFcm", "apns": "FakeApns", "webpush": "FakeWebPush"}[name])(
             **options
         )
-        return fake, stack.enter_context(fake.serve(host))
+        return fake, stack.enter_context(fake.serve())
     except ModuleNotFoundError as error:
         also = "" if name != "apns" else " h2"
         msg = f'the sandbox of {name} needs the package {error.name}: pip install "genesys-stream[{name}]"{also}'
@@ -223,12 +224,11 @@ SANDBOX_SUBJECT = "mailto:sandbox@example.com"
 
 
 def vapid_key() -> str:
-    """Make a private key for Web Push, as PEM."""
+    """Make a private key for Web Push, in base64url as most tools print it."""
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    key = generate_private_key(SECP256R1())
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    number = generate_private_key(SECP256R1()).private_numbers().private_value
+    return base64.urlsafe_b64encode(number.to_bytes(32, "big")).decode().rstrip("=")
 
 
 def _subscription(file: str) -> str:
@@ -244,4 +244,32 @@ _OPEN: dict[str, Callable[[str, ServiceOptions, ExitStack], _Opened]] = {
     "fcm": _open_fcm,
     "apns": _open_apns,
     "webpush": _open_webpush,
+}
+
+
+# What `genesys-stream sandbox --service` prints, so that a relay in another terminal reaches its fakes.
+
+
+def _set_up_fcm(stack: ExitStack, on_request: Callable[[Any], None]) -> dict[str, str]:
+    fake, server = serve_fake("fcm", stack, on_request=on_request)
+    path = write_key(dumps(fake.service_account(server.base_url)).decode(), "service-account.json", stack)
+    return {"GOOGLE_APPLICATION_CREDENTIALS": str(path), FCM_URL: server.base_url}
+
+
+def _set_up_apns(stack: ExitStack, on_request: Callable[[Any], None]) -> dict[str, str]:
+    fake, server = serve_fake("apns", stack, on_request=on_request)
+    found = {**fake.client_options(server), "key": str(write_key(fake.key, "key.p8", stack))}
+    return {variable: found[name] for name, variable in APNS_VARIABLES.items()} | {APNS_URL: server.base_url}
+
+
+def _set_up_webpush(stack: ExitStack, on_request: Callable[[Any], None]) -> dict[str, str]:
+    fake, server = serve_fake("webpush", stack, on_request=on_request)
+    path = write_key(dumps(fake.subscribe(base_url=server.base_url)).decode(), "subscription.json", stack)
+    return {"VAPID_PRIVATE_KEY": vapid_key(), "VAPID_SUBJECT": SANDBOX_SUBJECT, "WEBPUSH_SUBSCRIPTION": str(path)}
+
+
+SETUPS: dict[str, Callable[[ExitStack, Callable[[Any], None]], dict[str, str]]] = {
+    "fcm": _set_up_fcm,
+    "apns": _set_up_apns,
+    "webpush": _set_up_webpush,
 }
