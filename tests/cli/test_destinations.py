@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import genesys_stream._core.services
+
 QUICK = ("relay", "--sandbox", "--token-interval", "0", "--json")
 NEEDS = {
     "fcm": ("google.auth", "cryptography"),
@@ -136,9 +138,11 @@ def test_a_file_that_is_not_there_is_named(run, credentials, environment):
 @pytest.mark.parametrize(("service", "package"), [("fcm", "google.auth"), ("apns", "jwt"), ("webpush", "cryptography")])
 def test_a_missing_extra_is_named(run, environment, service, package):
     """With the line that installs it."""
-    environment.setitem(sys.modules, package, None)
+    for name in [package, *(name for name in sys.modules if name.startswith(f"{package}."))]:
+        environment.setitem(sys.modules, name, None)
     for name in [name for name in sys.modules if name.endswith("webcrypto")]:
         environment.delitem(sys.modules, name)
+        environment.delattr(genesys_stream._core.services, "webcrypto")
     result = run(*QUICK, "--to", service, "hi")
 
     assert result.code == 2
