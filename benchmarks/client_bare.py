@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 
 import httpx
-from measure import ASK, COMPLETIONS_PATH, PUSH, PUSH_PATH, WARM, Run, main, resident
+from measure import ASK, COMPLETIONS_PATH, PUSH, PUSH_PATH, WARM, Run, in_threads, main, resident
 
 BODY = {**ASK, "stream": True}
 
@@ -119,5 +119,44 @@ async def push(run: Run) -> None:
                 (await client.post(PUSH_PATH, json=PUSH)).json()
 
 
+async def push_aiohttp(run: Run) -> None:
+    import aiohttp
+
+    async with aiohttp.ClientSession(run.base_url, headers=run.bearer) as session:
+
+        async def post() -> None:
+            async with session.post(PUSH_PATH, json=PUSH) as response:
+                await response.json()
+
+        for _ in range(WARM):
+            await post()
+        with run.counted():
+            for _ in range(run.count):
+                await post()
+
+
+def blocking_reading(run: Run) -> None:
+    """Streams that are read in threads."""
+
+    def one(device: str) -> int:
+        feed, body = splitter(), {**BODY, "user": device, "max_tokens": run.tokens}
+        with client.stream("POST", COMPLETIONS_PATH, json=body) as response:
+            return sum(feed(data) for data in response.iter_bytes())
+
+    limits = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
+    with httpx.Client(base_url=run.base_url, headers=run.bearer, limits=limits, timeout=60) as client:
+        in_threads(run, one)
+
+
 if __name__ == "__main__":
-    main(decode=decode, sync=sync, paced=paced, row=row, idle=idle, push=push, push_sync=push_sync)
+    main(
+        decode=decode,
+        sync=sync,
+        paced=paced,
+        row=row,
+        idle=idle,
+        push=push,
+        push_sync=push_sync,
+        push_aiohttp=push_aiohttp,
+        blocking_reading=blocking_reading,
+    )

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import openai
-from measure import ASK, PUSH_PATH, Run, at_once, main
+from measure import ASK, PUSH_PATH, Run, at_once, main, resident
 from openai.types.chat import ChatCompletionChunk
 
 
@@ -81,6 +81,20 @@ async def row(run: Run) -> None:
                 run.characters += said(chunk)
 
 
+async def idle(run: Run) -> None:
+    """Streams that have said one token each, and now nothing."""
+    async with client_of(run) as client:
+        before = resident()
+        streams = [await client.chat.completions.create(**ASK, stream=True) for _ in range(run.count)]
+        for stream in streams:
+            while not (characters := said(await anext(stream))):
+                pass
+            run.characters += characters
+        run.found["KiB"] = (resident() - before) / run.count
+        for stream in streams:
+            await stream.close()
+
+
 async def relays(run: Run) -> None:
     """Relays as their users write them: text is gathered for 200 ms, and then posted."""
 
@@ -135,4 +149,4 @@ async def poster(run: Run) -> AsyncIterator[Callable[[object], Awaitable[None]]]
 
 
 if __name__ == "__main__":
-    main(decode=decode, sync=sync, paced=paced, row=row, relays=relays)
+    main(decode=decode, sync=sync, paced=paced, row=row, idle=idle, relays=relays)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import statistics
-import time
 from typing import Any
 
-from measure import ASK, COMPLETIONS_PATH, PUSH, WARM, Run, at_once, main, resident
+from measure import ASK, COMPLETIONS_PATH, PUSH, WARM, Run, at_once, in_threads, main, resident
 
-from genesys_stream import AsyncClient, Batch, Client, PassThrough, TimeSize, relay
+from genesys_stream import AsyncClient, Client, PassThrough, relay
 
 
 def options(run: Run) -> dict[str, Any]:
@@ -58,7 +56,7 @@ async def paced(run: Run) -> None:
 
 async def relayed(run: Run) -> None:
     async def one() -> None:
-        report = await relay(client.completions.stream(**ASK), lambda _: None, coalescer=TimeSize(0.2, 500))
+        report = await relay(client.completions.stream(**ASK), lambda _: None)
         run.characters += sum(len(delivery.batch.text) for delivery in report.pushes)
 
     async with client_of(run) as client:
@@ -66,7 +64,12 @@ async def relayed(run: Run) -> None:
             await asyncio.gather(*(one() for _ in range(run.count)))
 
 
-async def relays(run: Run) -> None:
+def pushing(run: Run, max_connections: int = 1000) -> AsyncClient:
+    transport = {} if run.transport == "httpx" else {"transport": run.transport}
+    return AsyncClient(**options(run), **transport, max_connections=max_connections, push_rate=None)
+
+
+async def relays(run: Run, max_connections: int = 1000) -> None:
     """Relays to devices, with the default strategy."""
 
     async def one(device: str) -> int:
@@ -74,41 +77,32 @@ async def relays(run: Run) -> None:
         report = await relay(stream, client.push.to(device))
         return sum(len(delivery.batch.text) for delivery in report.pushes)
 
-    transport = {} if run.transport == "httpx" else {"transport": run.transport}
-    async with AsyncClient(**options(run), **transport, max_connections=1000, push_rate=None) as client:
+    async with pushing(run, max_connections) as client:
         await at_once(run, one)
 
 
-async def late(run: Run) -> None:
-    """How late the pushes of relays leave, when one core carries half of the load that it could."""
-    window, lateness = 0.2, []
+async def full(run: Run) -> None:
+    """The same, where there may be a hundred streams."""
+    await relays(run, 100)
 
-    def sink(batch: Batch) -> None:
-        if batch.reason == "time":
-            lateness.append(time.monotonic() - batch.first_at - window)
 
-    async def one(after: float) -> None:
-        await asyncio.sleep(after)  # or all tokens would come at the same moments
-        await relay(client.completions.stream(**ASK), sink, coalescer=TimeSize(window, 500))
+def blocking(run: Run) -> None:
+    """The same, each in a thread."""
 
-    async def some(count: int) -> float:
-        """Relay so many streams; returns what share of one core they took."""
-        cpu, wall = time.process_time(), time.monotonic()
-        await asyncio.gather(*(one(number / count) for number in range(count)))
-        return (time.process_time() - cpu) / (time.monotonic() - wall)
+    def one(device: str) -> int:
+        report = relay(client.completions.stream(**ASK, user=device, max_tokens=run.tokens), client.push.to(device))
+        return sum(len(delivery.batch.text) for delivery in report.pushes)
 
-    async with client_of(run) as client:
-        streams = int(run.count * 0.5 / await some(run.count))
-        lateness.clear()
-        share = await some(streams)
-    cuts = statistics.quantiles(lateness, n=100)
-    run.found = {
-        "streams": streams,
-        "share": share,
-        "p50": cuts[49] * 1e3,
-        "p95": cuts[94] * 1e3,
-        "p99": cuts[98] * 1e3,
-    }
+    with Client(**options(run), push_rate=None) as client:
+        in_threads(run, one)
+
+
+def blocking_reading(run: Run) -> None:
+    def one(device: str) -> int:
+        return sum(len(chunk.text) for chunk in client.completions.stream(**ASK, user=device, max_tokens=run.tokens))
+
+    with Client(**options(run)) as client:
+        in_threads(run, one)
 
 
 async def idle(run: Run) -> None:
@@ -180,7 +174,9 @@ if __name__ == "__main__":
         paced=paced,
         relays=relays,
         relayed=relayed,
-        late=late,
+        full=full,
+        blocking=blocking,
+        blocking_reading=blocking_reading,
         row=row,
         idle=idle,
         idle_relay=idle_relay,

@@ -3,8 +3,8 @@
 A raw asyncio protocol, so that they cost little where a client takes one core and they share the other.
 A completion says ` word` as often as its `max_tokens`, a token each `--every` seconds; its `user` is the device that it
 is relayed to, the first target of each push.
-They print where they are, and then for each line with a window in seconds, or with 0, what became of the pushes since
-the last line; see `late`.
+They print where they are, and then for each line that they are sent, the window in seconds or 0, what became of the
+pushes since the line before; see `late`.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class Log:
 class Server(asyncio.Protocol):
     """One connection."""
 
-    def __init__(self, log: Log, every: float) -> None:
-        self.log, self.every = log, every
+    def __init__(self, log: Log, tokens: int, every: float) -> None:
+        self.log, self.tokens, self.every = log, tokens, every
         self.received = b""
 
     def connection_made(self, transport: Any) -> None:
@@ -77,8 +77,8 @@ class Server(asyncio.Protocol):
             self.transport.write(PUSH_ANSWER)
             return
         asked = json.loads(rest[:length])
-        self.said = self.log.said.setdefault(asked["user"], [])
-        self.left: int = asked["max_tokens"]
+        self.said = self.log.said.setdefault(asked.get("user", ""), [])
+        self.left: int = asked.get("max_tokens", self.tokens)
         self.transport.write(STREAM_HEAD)
         self.loop = asyncio.get_running_loop()
         self.next_at = self.loop.time()
@@ -128,9 +128,9 @@ def account(log: Log, window: float) -> dict[str, float]:
     return {"pushes": len(lateness), "p50": cuts[49] * 1e3, "p99": cuts[98] * 1e3, "connections": log.connections}
 
 
-async def serve(every: float) -> None:
+async def serve(tokens: int, every: float) -> None:
     loop, log = asyncio.get_running_loop(), Log()
-    server = await loop.create_server(lambda: Server(log, every), "127.0.0.1", 0, backlog=2048)
+    server = await loop.create_server(lambda: Server(log, tokens, every), "127.0.0.1", 0, backlog=2048)
     port = server.sockets[0].getsockname()[1]
     print(json.dumps({"base_url": f"http://127.0.0.1:{port}", "token": TOKEN}), flush=True)
     while line := await loop.run_in_executor(None, sys.stdin.readline):
@@ -140,8 +140,10 @@ async def serve(every: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tokens", type=int, default=1, help="of a completion that asks for no number (%(default)s)")
     parser.add_argument("--every", type=float, default=0.05, help="seconds between two tokens (default: %(default)s)")
-    asyncio.run(serve(parser.parse_args().every))
+    args = parser.parse_args()
+    asyncio.run(serve(args.tokens, args.every))
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import resource
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,14 +104,33 @@ async def at_once(run: Run, one: Callable[[str], Awaitable[int]]) -> None:
         await asyncio.sleep(after)
         return await one(device)
 
-    async def wave(name: str, count: int) -> int:
-        return sum(await asyncio.gather(*(later(f"{name}-{number}", number / count) for number in range(count))))
+    async def wave(name: str, count: int, seconds: float) -> int:
+        relays = (later(f"{name}-{number}", number / count * seconds) for number in range(count))
+        return sum(await asyncio.gather(*relays))
 
-    tokens, run.tokens = run.tokens, 20
-    await wave(WARM_UP, 10)
+    tokens, run.tokens = run.tokens, 10
+    await wave(WARM_UP, 10, 0.2)
     run.tokens = tokens
     with run.counted():
-        run.characters = await wave("device", run.count)
+        run.characters = await wave("device", run.count, 1.0)
+
+
+def in_threads(run: Run, one: Callable[[str], int]) -> None:
+    """The same for blocking relays, each in a thread of its own."""
+
+    def wave(name: str, count: int, seconds: float) -> int:
+        def later(number: int) -> int:
+            time.sleep(number / count * seconds)
+            return one(f"{name}-{number}")
+
+        with ThreadPoolExecutor(count) as threads:
+            return sum(threads.map(later, range(count)))
+
+    tokens, run.tokens = run.tokens, 10
+    wave(WARM_UP, 10, 0.2)
+    run.tokens = tokens
+    with run.counted():
+        run.characters = wave("device", run.count, 1.0)
 
 
 def loop_factory(transport: str) -> Callable[[], asyncio.AbstractEventLoop] | None:

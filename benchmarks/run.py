@@ -2,7 +2,11 @@
 
 The clients of a scenario take turns within one run, so that a busy machine hurts all of them alike, and what is
 compared are medians of CPU time; only ratios mean something on another machine.
-With `--write` the tables and plots of docs/performance.md are made anew.
+
+    python benchmarks/run.py                                  everything
+    python benchmarks/run.py --only relays --quick            a hundred relays, in half a minute
+    python benchmarks/run.py --only relays --against PYTHON   beside another version, installed for that interpreter
+    python benchmarks/run.py --write                          and make the figures of docs/performance.md anew
 """
 
 from __future__ import annotations
@@ -14,7 +18,8 @@ import platform
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
@@ -22,12 +27,14 @@ from typing import Any
 
 from import_time import seconds_to_import
 from linear import per_byte
-from report import Figure, markdown, write
+from report import Curve, Figure, markdown, shown, write
 
 HERE = Path(__file__).parent
 FEWEST_RUNS = 5
+FEW = 3  # where no ratio is promised
+FEWEST_FOR_A_CURVE = 2  # whose points support each other
 
-Client = tuple[str, str]  # the module's name after "client_", and the transport
+Client = tuple[str, str]  # the module's name after "client_", perhaps with ":" and a function's, and the transport
 BARE, SSE, OURS_, OPENAI, FLOOR, OLD = "bare", "httpx_sse", "ours", "openai", "floor", "old"
 NAMES = {
     BARE: "bare httpx",
@@ -36,7 +43,13 @@ NAMES = {
     OPENAI: "openai",
     FLOOR: "raw floor",
     OLD: "the version before",
+    "bare:push_aiohttp": "bare aiohttp",
+    "bare:blocking_reading": "bare httpx, read",
+    "ours:blocking_reading": "genesys-stream, read",
+    "ours:blocking": "genesys-stream, relayed and pushed",
+    "ours:idle_relay": "genesys-stream, relayed",
 }
+TOKEN_EVERY, WINDOW = 0.05, 0.5
 INTERPRETERS = {OLD: sys.executable}  # that of --against
 # In small processes glibc gives asyncio's receive buffers back after each read; not so with these.
 MALLOC = {
@@ -77,11 +90,61 @@ def both(*kinds: str) -> list[Client]:
     return [(kind, transport) for transport in ("httpx", "aiohttp") for kind in kinds]
 
 
-def scenarios(streams: int, seconds: float) -> dict[str, Scenario]:
+def scenarios() -> dict[str, Scenario]:
     h, a = "httpx", "aiohttp"
-    fast, tokens = 20_000, int(seconds * 20)
-    paced = streams * tokens
+    fast, streams, tokens = 10_000, 100, 40
     return {
+        "reading": Scenario(
+            f"{streams} streams at 20 tokens a second, read, and relayed to a sink that does nothing",
+            "paced",
+            [*both(BARE, OURS_, OPENAI), ("ours:relayed", h), ("ours:relayed", a)],
+            streams,
+            streams * tokens,
+            "token",
+            tokens=tokens,
+            every=TOKEN_EVERY,
+            targets=[
+                ("relay / reading", ("ours:relayed", h), (OURS_, h), "<=", 1.1),
+                ("relay / reading, aiohttp", ("ours:relayed", a), (OURS_, a), "<=", 1.25),
+                ("paced streams / bare httpx", (OURS_, h), (BARE, h), "<=", 1.1),
+                ("paced streams, aiohttp / bare over aiohttp", (OURS_, a), (BARE, a), "<=", 1.1),
+                ("openai / paced streams, aiohttp", (OPENAI, h), (OURS_, a), ">=", 3.5),
+                ("openai over aiohttp / paced streams, aiohttp", (OPENAI, a), (OURS_, a), ">=", 2.5),
+            ],
+        ),
+        "push": Scenario(
+            "One push on a warm connection",
+            "push",
+            [*both(BARE, OURS_), ("bare:push_aiohttp", a)],
+            1_000,
+            1_000,
+            "push",
+            tokens=1,
+            targets=[
+                ("push / bare POST", (OURS_, h), (BARE, h), "<=", 1.1),
+                ("push, aiohttp / bare aiohttp", (OURS_, a), ("bare:push_aiohttp", a), "<=", 1.5),
+            ],
+        ),
+        "push-sync": Scenario(
+            "One push on a warm connection, blocking",
+            "push_sync",
+            [(BARE, h), (OURS_, h)],
+            1_000,
+            1_000,
+            "push",
+            tokens=1,
+            targets=[("push, sync / bare POST", (OURS_, h), (BARE, h), "<=", 1.15)],
+        ),
+        "blocking": Scenario(
+            "20 blocking relays, each in a thread",
+            "blocking",
+            [("bare:blocking_reading", h), ("ours:blocking_reading", h), ("ours:blocking", h)],
+            20,
+            20 * tokens,
+            "token",
+            tokens=tokens,
+            every=TOKEN_EVERY,
+        ),
         "decode": Scenario(
             "Bytes to chunks, no network",
             "decode",
@@ -122,47 +185,6 @@ def scenarios(streams: int, seconds: float) -> dict[str, Scenario]:
                 ("openai / one stream, aiohttp", (OPENAI, h), (OURS_, a), ">=", 12),
             ],
         ),
-        "paced": Scenario(
-            f"{streams} streams at 20 events/s, read and relayed",
-            "paced",
-            [*both(BARE, SSE, OURS_, OPENAI), ("ours:relayed", h), ("ours:relayed", a)],
-            streams,
-            paced,
-            "event",
-            tokens=tokens,
-            every=0.05,
-            targets=[
-                ("paced streams / bare httpx", (OURS_, h), (BARE, h), "<=", 1.1),
-                ("paced streams, aiohttp / bare over aiohttp", (OURS_, a), (BARE, a), "<=", 1.1),
-                ("openai / paced streams, aiohttp", (OPENAI, h), (OURS_, a), ">=", 3.5),
-                ("openai over aiohttp / paced streams, aiohttp", (OPENAI, a), (OURS_, a), ">=", 2.5),
-                ("relay / reading", ("ours:relayed", h), (OURS_, h), "<=", 1.15),
-                ("relay / reading, aiohttp", ("ours:relayed", a), (OURS_, a), "<=", 1.15),
-            ],
-        ),
-        "push": Scenario(
-            "One push on a warm connection",
-            "push",
-            both(BARE, OURS_),
-            2_000,
-            2_000,
-            "push",
-            tokens=1,
-            targets=[
-                ("push / bare POST", (OURS_, h), (BARE, h), "<=", 1.15),
-                ("push / bare POST, aiohttp", (OURS_, a), (BARE, a), "<=", 1.15),
-            ],
-        ),
-        "push-sync": Scenario(
-            "One push on a warm connection, blocking",
-            "push_sync",
-            [(BARE, h), (OURS_, h)],
-            2_000,
-            2_000,
-            "push",
-            tokens=1,
-            targets=[("push, sync / bare POST", (OURS_, h), (BARE, h), "<=", 1.15)],
-        ),
         "row": Scenario(
             "To the first token, 100 streams in a row",
             "row",
@@ -176,70 +198,149 @@ def scenarios(streams: int, seconds: float) -> dict[str, Scenario]:
     }
 
 
-def main() -> None:
-    everything = scenarios(200, 5)
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, help=f"runs per client (default: {FEWEST_RUNS}, or 3 if --quick)")
-    alone = {"relays": headline, "late": lateness, "idle": memory, "linear": linear, "import": imports}
-    parser.add_argument("--only", nargs="+", choices=[*alone, *everything], help="scenarios to run")
-    parser.add_argument("--quick", action="store_true", help="fewer tokens, runs and clients, while one develops")
-    parser.add_argument("--relays", type=int, default=100, help="relays at once (default: %(default)s)")
-    parser.add_argument("--clients", nargs="+", metavar="KIND:TRANSPORT", help="whose relays, such as ours:aiohttp")
-    parser.add_argument("--against", metavar="PYTHON", help="an interpreter with another version of the library")
-    parser.add_argument("--streams", type=int, default=200, help="paced streams at once (default: %(default)s)")
-    parser.add_argument("--seconds", type=float, default=5.0, help="how long they last (default: %(default)s)")
-    parser.add_argument("--write", action="store_true", help="write docs/performance.md and its plots")
-    args = parser.parse_args()
-    args.runs = args.runs or (3 if args.quick else FEWEST_RUNS)
-    if args.against:
-        INTERPRETERS[OLD] = args.against
-    chosen = args.only or [*alone, *everything]
-
-    figures: list[Figure] = []
-
-    def done(figure: Figure) -> None:
-        print(markdown(figure), flush=True)
-        figures.append(figure)
-        if args.write:
-            write(figures, f"CPython {platform.python_version()}, medians of {args.runs} runs each")
-
-    for name, scenario in scenarios(args.streams, args.seconds).items():
-        if name in chosen:
-            done(measured(scenario, args.runs))
-    for name, figure_of in alone.items():
-        if name in chosen:
-            done(figure_of(args))
-
-
-def headline(args: argparse.Namespace) -> Figure:
-    clients = QUICK if args.quick else CLIENTS
-    if args.clients:
-        clients = [client_of(name) for name in args.clients]
-    if args.against:
-        clients = [*clients, (OLD, "httpx"), (OLD, "aiohttp")]
-    return relays(clients, args.relays, 60 if args.quick else 100, args.runs)
-
-
 QUICK: list[Client] = [(OURS_, "httpx"), (OURS_, "aiohttp"), (OPENAI, "aiohttp"), (FLOOR, "asyncio")]
 CLIENTS: list[Client] = [*QUICK[:2], (OPENAI, "httpx"), *QUICK[2:], (FLOOR, "uvloop")]
 
 
+def main() -> None:
+    usual = scenarios()
+    others: dict[str, Callable[[argparse.Namespace], list[Figure | Curve]]] = {
+        "relays": headline,
+        "scale": scale,
+        "full": full,
+        "idle": memory,
+        "import": imports,
+        "linear": linear,
+    }
+    every = [*list(others)[:4], *usual, *list(others)[4:]]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, help=f"runs per client (default: {FEWEST_RUNS}, or 3 if --quick)")
+    parser.add_argument("--only", nargs="+", choices=every, help="scenarios to run")
+    parser.add_argument("--quick", action="store_true", help="fewer tokens, runs and clients, while one develops")
+    parser.add_argument("--relays", type=int, default=100, help="relays at once (default: %(default)s)")
+    parser.add_argument(
+        "--clients", nargs="+", metavar="KIND:TRANSPORT", help="whose relays, such as ours:aiohttp openai:httpx"
+    )
+    parser.add_argument("--against", metavar="PYTHON", help="an interpreter with another version of the library")
+    parser.add_argument("--write", action="store_true", help="write docs/performance.md and its plots")
+    args = parser.parse_args()
+    args.runs = args.runs or (3 if args.quick else FEWEST_RUNS)
+    args.loads = {}  # what a later scenario need not measure again
+    args.clients = args.clients and [client_of(name) for name in args.clients]
+    if args.against:
+        INTERPRETERS[OLD] = args.against
+
+    figures: list[Figure | Curve] = []
+    for name in args.only or every:
+        began = time.monotonic()
+        found = (
+            others[name](args) if name in others else [measured(usual[name], FEW if name == "blocking" else args.runs)]
+        )
+        for figure in found:
+            print(markdown(figure), flush=True)
+        print(f"{name} took {time.monotonic() - began:.0f} s", file=sys.stderr)
+        figures += found
+    if args.write:
+        how = f"CPython {platform.python_version()}, {os.cpu_count()} cores, medians of {args.runs} runs each"
+        write(figures, how, whole=args.only is None)
+
+
 def client_of(name: str) -> Client:
-    kind, _, transport = name.partition(":")
+    kind, _, transport = name.rpartition(":")
     return kind, transport
 
 
+def headline(args: argparse.Namespace) -> list[Figure | Curve]:
+    """So many relays at once, and how late their pushes come."""
+    clients = args.clients or (QUICK if args.quick else CLIENTS)
+    if args.against:
+        clients = [*clients, (OLD, "httpx"), (OLD, "aiohttp")]
+    loads = args.loads[args.relays] = relayed(clients, args.relays, 60, args.runs)
+    cost = Figure(f"{args.relays} relays at once, 20 tokens a second each", "µs of CPU per token")
+    late = Figure(f"How late the pushes of {args.relays} relays are", "ms, p99")
+    for client, load in loads.items():
+        name = called(client)
+        cost.bar(name, load.cpu)
+        cost.note(name, "relays per core", f"{1e6 * TOKEN_EVERY / load.cpu:,.0f}")
+        cost.note(name, "pushes", f"{load.pushes:,.0f}")
+        cost.note(name, "p50 / p99 late, ms", f"{load.p50:.1f} / {load.p99:.1f}")
+        late.bar(name, load.p99)
+        late.note(name, "p50", f"{load.p50:.1f}")
+
+    def target(what: str, ours: Client, other: Client, sign: str, bound: float) -> None:
+        if {ours, other} <= loads.keys():
+            cost.target(what, loads[ours].cpu / loads[other].cpu, sign, bound)
+
+    target("over httpx / the version before", (OURS_, "httpx"), (OLD, "httpx"), "<=", 0.6)
+    for kind, transport in loads:
+        if kind == OURS_ and transport != "httpx":
+            fast = OURS_, transport
+            target(f"over {transport} / the version before over aiohttp", fast, (OLD, "aiohttp"), "<=", 0.65)
+            target(f"over {transport} / raw floor", fast, (FLOOR, "asyncio"), "<=", 3.0)
+            target(f"openai over aiohttp with its buffer / over {transport}", (OPENAI, "aiohttp"), fast, ">=", 3.0)
+    for (kind, transport), load in loads.items():
+        if kind == OURS_:
+            bound = 50 if args.relays > 100 else 25 if transport == "httpx" else 10
+            late.target(f"p99 in ms over {transport}", load.p99, "<=", bound)
+    cost.text = summary(loads)
+    return [cost, late]
+
+
+def summary(loads: dict[Client, Load]) -> str:
+    fast, theirs, least = (OURS_, "aiohttp"), (OPENAI, "aiohttp"), (FLOOR, "asyncio")
+    if not {fast, theirs, least} <= loads.keys():
+        return ""
+    cost = loads[fast].cpu
+    return (
+        f"Over aiohttp a token costs {shown(cost)} µs of CPU, its share of the pushes included, so that one core bears "
+        f"{1e6 * TOKEN_EVERY / cost:,.0f} relays.\n"
+        f"openai-python, with the buffer that its users write, costs {loads[theirs].cpu / cost:.1f} times as much, and "
+        f"the least that can be had in Python {loads[least].cpu / cost:.2f} of it."
+    )
+
+
+def scale(args: argparse.Namespace) -> list[Figure | Curve]:
+    """The same, from a few relays to many."""
+    clients, sizes = args.clients or QUICK, [10, 50, 100, 200, 400]
+    cost = Curve("From 10 relays to 400", "µs of CPU per token", "relays at once", sizes)
+    late = Curve("How late the pushes of 10 to 400 relays are", "ms, p99", "relays at once", sizes)
+    for size in sizes:
+        tokens = 60 if size <= 100 else 40
+        loads = args.loads.get(size) or relayed(clients, size, tokens, min(args.runs, FEWEST_FOR_A_CURVE))
+        if size == sizes[-1] and (fast := (OURS_, "aiohttp")) in loads:
+            loads |= relayed([fast], size, tokens, args.runs)
+            late.targets.append((f"p99 in ms of {size} relays over aiohttp", loads[fast].p99, "<=", 50))
+        for client in clients:
+            if client in loads:
+                cost.lines.setdefault(called(client), []).append(loads[client].cpu)
+                late.lines.setdefault(called(client), []).append(loads[client].p99)
+    return [cost, late]
+
+
+def full(args: argparse.Namespace) -> list[Figure | Curve]:
+    """Pushes where as many streams are open as there may be connections."""
+    figure = Figure("Pushes beside as many streams as there may be", "ms late, p99")
+    clients: list[Client] = [("ours:full", "httpx"), ("ours:full", "aiohttp")]
+    some, most = (relayed(clients, count, 30, min(args.runs, FEW)) for count in (90, 100))
+    for client in clients:
+        transport = client[1]
+        figure.bar(f"90 of 100 streams, {transport}", some[client].p99)
+        figure.bar(f"100 of 100 streams, {transport}", most[client].p99)
+        figure.target(f"100 / 90 of 100, {transport}", most[client].p99 / some[client].p99, "<=", 2)
+    return [figure]
+
+
 def measured(scenario: Scenario, runs: int) -> Figure:
-    """Let the clients take turns; one more turn before is not counted."""
+    """Let the clients take turns."""
     cpu: dict[Client, list[float]] = {client: [] for client in scenario.clients}
     peaks: dict[Client, list[float]] = {client: [] for client in scenario.clients}
     connections: dict[Client, int] = {}
     with server(scenario) as (process, where):
         for turn in range(runs):
             for client in scenario.clients:
-                before = asked(process)
+                before = asked(process) if scenario.function == "row" else 0
                 result = one(scenario, client, where)
-                connections[client] = asked(process) - before
+                connections[client] = asked(process) - before if scenario.function == "row" else 0
                 cpu[client].append(result["cpu"])
                 peaks[client].append(result["peak"])
                 show_progress(scenario, turn, runs, client)
@@ -255,8 +356,8 @@ def measured(scenario: Scenario, runs: int) -> Figure:
     if scenario.function == "paced" and scenario.count > 1:
         for client in scenario.clients:
             figure.note(called(client), "peak RSS", f"{statistics.median(peaks[client]) / 1024:.0f} MiB")
-        ours, bare = (statistics.median(peaks[kind, "httpx"]) for kind in (OURS_, BARE))
-        figure.target(f"peak RSS after {scenario.count} streams / bare httpx", ours / bare, "<=", 1.15)
+        peak, least = (statistics.median(peaks[kind, "httpx"]) for kind in (OURS_, BARE))
+        figure.target(f"peak RSS after {scenario.count} streams / bare httpx", peak / least, "<=", 1.15)
     if scenario.function == "row":
         for client in scenario.clients:
             figure.note(called(client), "connections", str(connections[client]))
@@ -267,8 +368,8 @@ def measured(scenario: Scenario, runs: int) -> Figure:
 def called(client: Client) -> str:
     kind, transport = client
     module, _, function = kind.partition(":")
-    usual = transport in {"httpx", "asyncio"}
-    return NAMES[module] + (f", {function}" if function else "") + ("" if usual else f" ({transport})")
+    name = NAMES.get(kind) or f"{NAMES[module]}, {function}"
+    return name + ("" if transport in {"httpx", "asyncio"} or transport in name else f" ({transport})")
 
 
 def show_progress(scenario: Scenario, turn: int, runs: int, client: Client, found: object = "") -> None:
@@ -277,22 +378,19 @@ def show_progress(scenario: Scenario, turn: int, runs: int, client: Client, foun
 
 @contextmanager
 def server(scenario: Scenario) -> Iterator[tuple[Any, dict[str, str]]]:
+    """Start what a scenario needs; returns its process, and where it is."""
     if scenario.tokens is None:
         yield None, {}
         return
-    with started("server.py", "--tokens", str(scenario.tokens), "--every", str(scenario.every)) as it:
+    light = scenario.every or scenario.unit == "push"
+    with started("endpoints.py" if light else "server.py", scenario) as it:
         yield it
 
 
 @contextmanager
-def endpoints(scenario: Scenario) -> Iterator[tuple[Any, dict[str, str]]]:
-    with started("endpoints.py", "--every", str(scenario.every)) as it:
-        yield it
-
-
-@contextmanager
-def started(program: str, *arguments: str) -> Iterator[tuple[Any, dict[str, str]]]:
-    command = [sys.executable, str(HERE / program), *arguments]
+def started(program: str, scenario: Scenario) -> Iterator[tuple[Any, dict[str, str]]]:
+    command = [sys.executable, str(HERE / program)]
+    command += ["--tokens", str(scenario.tokens), "--every", str(scenario.every)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None  # noqa: S101 - it is a pipe
         yield process, json.loads(process.stdout.readline())
@@ -317,12 +415,17 @@ def one(scenario: Scenario, client: Client, where: dict[str, str]) -> dict[str, 
     command += ["--count", str(scenario.count), "--transport", transport, "--tokens", str(scenario.tokens or 0)]
     for name, value in where.items():
         command += [f"--{name.replace('_', '-')}", value]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, **MALLOC})
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment(scenario))
     result: dict[str, Any] = json.loads(done.stdout)
-    said = scenario.of if scenario.unit == "event" else scenario.count
+    said = scenario.of if scenario.unit in {"event", "token"} else scenario.count
     if scenario.unit not in {"push", ""} and result["characters"] != said * len(" word"):
         sys.exit(f"{called(client)} read {result['characters']} characters of {said * len(' word')}")
     return result
+
+
+def environment(scenario: Scenario) -> dict[str, str]:
+    """The environment of a client; memory is measured as it is by default."""
+    return {**os.environ} if scenario.function == "idle" else {**os.environ, **MALLOC}
 
 
 @dataclass
@@ -345,8 +448,8 @@ class Load:
 def relayed(clients: list[Client], count: int, tokens: int, runs: int) -> dict[Client, Load]:
     """Let the clients take turns with so many relays at once of 20 tokens a second."""
     seen: dict[Client, list[Load]] = {client: [] for client in clients}
-    scenario = Scenario(f"{count} relays", "relays", clients, count, count * tokens, "event", tokens, TOKEN_EVERY)
-    with endpoints(scenario) as (process, where):
+    scenario = Scenario(f"{count} relays", "relays", clients, count, count * tokens, "token", tokens, TOKEN_EVERY)
+    with server(scenario) as (process, where):
         for turn in range(runs):
             for client in clients:
                 done = one(scenario, client, where)
@@ -362,87 +465,38 @@ def relayed(clients: list[Client], count: int, tokens: int, runs: int) -> dict[C
     }
 
 
-TOKEN_EVERY, WINDOW = 0.05, 0.5
-
-
-def relays(clients: list[Client], count: int, tokens: int, runs: int) -> Figure:
-    loads = relayed(clients, count, tokens, runs)
-    figure = Figure(f"{count} relays at once, 20 tokens a second each", "µs of CPU per token")
-    for client, load in loads.items():
-        name = called(client)
-        figure.bar(name, load.cpu)
-        figure.note(name, "relays per core", f"{1e6 * TOKEN_EVERY / load.cpu:,.0f}")
-        figure.note(name, "pushes", f"{load.pushes:,.0f}")
-        figure.note(name, "p50 / p99 lateness, ms", f"{load.p50:.1f} / {load.p99:.1f}")
-
-    def target(what: str, ours: Client, other: Client, sign: str, bound: float) -> None:
-        if {ours, other} <= loads.keys():
-            figure.target(what, loads[ours].cpu / loads[other].cpu, sign, bound)
-
-    target("over httpx / the version before", (OURS_, "httpx"), (OLD, "httpx"), "<=", 0.6)
-    for kind, transport in clients:
-        if kind == OURS_ and transport != "httpx":
-            fast = OURS_, transport
-            target(f"over {transport} / the version before over aiohttp", fast, (OLD, "aiohttp"), "<=", 0.65)
-            target(f"over {transport} / raw floor", fast, (FLOOR, "asyncio"), "<=", 3.0)
-            target(f"openai over aiohttp with its buffer / over {transport}", (OPENAI, "aiohttp"), fast, ">=", 3.0)
-    for (kind, transport), load in loads.items():
-        if kind == OURS_:
-            figure.target(f"p99 lateness in ms over {transport}", load.p99, "<=", 25 if transport == "httpx" else 10)
-    return figure
-
-
-def lateness(args: argparse.Namespace) -> Figure:
-    runs = args.runs
-    scenario = Scenario("How late a relay's pushes leave", "late", [], 100, 0, "", tokens=60, every=0.05)
-    with server(scenario) as (_, where):
-        seen: list[dict[str, float]] = [one(scenario, (OURS_, "httpx"), where)["found"] for _ in range(runs)]
-    median = {name: statistics.median(found[name] for found in seen) for name in seen[0]}
-    figure = Figure(scenario.title, "ms after they were due")
-    for name in ("p50", "p95", "p99"):
-        figure.bar(name, median[name])
-        figure.note(name, "relays at once", f"{median['streams']:.0f}")
-        figure.note(name, "of one core", f"{median['share']:.0%}")
-    figure.target("p99 of the lateness in ms, at half of the load that one core carries", median["p99"], "<=", 20)
-    return figure
-
-
-def memory(args: argparse.Namespace) -> Figure:
-    runs = args.runs
+def memory(args: argparse.Namespace) -> list[Figure | Curve]:
     scenario = Scenario("A stream that is silent", "idle", [], 400, 400, "stream", tokens=2, every=60.0)
-    clients: dict[str, Client] = {
-        "bare httpx": (BARE, "httpx"),
-        "genesys-stream": (OURS_, "httpx"),
-        "genesys-stream, relayed": ("ours:idle_relay", "httpx"),
-    }
-    seen: dict[str, list[float]] = {name: [] for name in clients}
+    clients = [*both(BARE, OURS_, "ours:idle_relay"), (OPENAI, "httpx"), (OPENAI, "aiohttp")]
+    seen: dict[Client, list[float]] = {client: [] for client in clients}
     with server(scenario) as (_, where):
-        for _ in range(runs):
-            for name, client in clients.items():
-                seen[name].append(one(scenario, client, where)["found"]["KiB"])
-    medians = {name: statistics.median(kib) for name, kib in seen.items()}
+        for turn in range(min(args.runs, FEW)):
+            for client in clients:
+                seen[client].append(one(scenario, client, where)["found"]["KiB"])
+                show_progress(scenario, turn, min(args.runs, FEW), client)
+    print("\r\033[K", end="", file=sys.stderr)
+    medians = {client: statistics.median(kib) for client, kib in seen.items()}
     figure = Figure(scenario.title, "KiB of memory")
-    for name, kib in medians.items():
-        figure.bar(name, kib)
-    ratio = medians["genesys-stream, relayed"] / medians["bare httpx"]
-    figure.target("an idle relay / an idle stream of bare httpx", ratio, "<=", 2.5)
-    return figure
+    for client, kib in medians.items():
+        figure.bar(called(client), kib)
+    relay = medians["ours:idle_relay", "httpx"]
+    figure.target("KiB of an idle relay over httpx", relay, "<=", 36)
+    figure.target("KiB of an idle relay over aiohttp", medians["ours:idle_relay", "aiohttp"], "<=", 36)
+    return [figure]
 
 
-def imports(args: argparse.Namespace) -> Figure:
-    runs = args.runs
-    medians = seconds_to_import(max(runs, 9))
+def imports(args: argparse.Namespace) -> list[Figure | Curve]:
+    medians = seconds_to_import(max(args.runs, 9))
     figure = Figure("Importing it", "ms")
     for name, seconds in medians.items():
         figure.bar(name, seconds * 1e3)
     ratio = medians["the library"] / medians["its dependencies"]
     figure.target("import genesys_stream / its dependencies' own", ratio, "<=", 1.3)
-    return figure
+    return [figure]
 
 
-def linear(args: argparse.Namespace) -> Figure:
-    runs = args.runs
-    cases = per_byte(runs)
+def linear(args: argparse.Namespace) -> list[Figure | Curve]:
+    cases = per_byte(args.runs)
     ordinary = cases.pop("ordinary")
     figure = Figure("Decoding, per byte, in the worst shapes", "ns per byte")
     figure.bar("ordinary: events of 200 bytes in 16 KiB reads", ordinary)
@@ -450,7 +504,7 @@ def linear(args: argparse.Namespace) -> Figure:
         figure.bar(name, cost)
     for name, cost in cases.items():
         figure.target(f"{name} / ordinary, per byte", cost / ordinary, "<=", 2)
-    return figure
+    return [figure]
 
 
 if __name__ == "__main__":

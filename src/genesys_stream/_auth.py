@@ -191,12 +191,12 @@ class TokenSource:
         asked_at = self._clock()
         try:
             with closing(self._fetch()) as flow:
-                wanted, result = advance(lambda: next(flow))
+                wanted, result = advance(flow)
                 while wanted is not None:
                     if isinstance(wanted, Attempt):
                         asked_at = self._clock() + wanted.after
                     outcome = yield wanted
-                    wanted, result = advance(lambda: flow.send(outcome))  # noqa: B023 - called at once
+                    wanted, result = advance(flow, outcome)
             grant: Grant = result
         except BaseException as error:
             # Anything else, such as a cancellation, concerns this caller alone, and another one must run a refresh.
@@ -275,7 +275,7 @@ class ClientCredentials(TokenSource, httpx.Auth):
         refused: str | None = None
         for _ in range(2):
             with closing(self.token_flow(refused=refused)) as flow:
-                wanted, token = advance(lambda: next(flow))
+                wanted, token = advance(flow)
                 while wanted is not None:
                     outcome: Outcome | None = None
                     if isinstance(wanted, Signal):
@@ -284,7 +284,7 @@ class ClientCredentials(TokenSource, httpx.Auth):
                         time.sleep(wanted.after)
                         response = yield _to_httpx(wanted, request)
                         outcome = _to_reply(response, response.read())
-                    wanted, token = advance(lambda: flow.send(outcome))  # noqa: B023 - called at once
+                    wanted, token = advance(flow, outcome)
             request.headers["Authorization"] = f"Bearer {token}"
             response = yield request
             if response.status_code != _UNAUTHORIZED or refused is not None:
@@ -297,7 +297,7 @@ class ClientCredentials(TokenSource, httpx.Auth):
         refused: str | None = None
         for _ in range(2):
             with closing(self.token_flow(refused=refused)) as flow:
-                wanted, token = advance(lambda: next(flow))
+                wanted, token = advance(flow)
                 while wanted is not None:
                     outcome: Outcome | None = None
                     if isinstance(wanted, Signal):
@@ -308,7 +308,7 @@ class ClientCredentials(TokenSource, httpx.Auth):
                         await anyio.sleep(wanted.after)
                         response = yield _to_httpx(wanted, request)
                         outcome = _to_reply(response, await response.aread())
-                    wanted, token = advance(lambda: flow.send(outcome))  # noqa: B023 - called at once
+                    wanted, token = advance(flow, outcome)
             request.headers["Authorization"] = f"Bearer {token}"
             response = yield request
             if response.status_code != _UNAUTHORIZED or refused is not None:

@@ -115,7 +115,7 @@ class BaseCompletionStream(Generic[SessionT]):
         """Send the request, with retries; return whether there is a response to read."""
         try:
             with closing(reading.opening()) as flow:
-                attempt, reply = advance(lambda: next(flow))
+                attempt, reply = advance(flow)
                 while attempt is not None:
                     outcome, response = yield from self._session.attempt_steps(
                         attempt,
@@ -130,7 +130,7 @@ class BaseCompletionStream(Generic[SessionT]):
                         self._head = outcome
                     if reading.expire(self._session.now()) or self._closed:
                         return False
-                    attempt, reply = advance(lambda: flow.send(outcome))  # noqa: B023 - called at once
+                    attempt, reply = advance(flow, outcome)
         except _errors.GenesysStreamError as error:
             reading.refused(error)
             return False

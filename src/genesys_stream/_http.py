@@ -12,7 +12,7 @@ import os
 import socket
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache, lru_cache
 from typing import Any, TypeVar
@@ -178,6 +178,8 @@ def httpx_timeouts(timeouts: Timeouts, left: float | None, *, headers: float | N
 
     The mapping is changed later: `read` first limits the wait for the headers, and then each read of the body.
     """
+    if left is None:
+        return {"connect": timeouts.connect, "write": timeouts.write, "pool": timeouts.pool, "read": headers}
     return {
         "connect": shortest(timeouts.connect, left),
         "write": shortest(timeouts.write, left),
@@ -320,13 +322,13 @@ class BodyBuffer:
         return bytes(self._bytes)
 
 
-def advance(resume: Callable[[], T]) -> tuple[T | None, Any]:
-    """Resume a generator; return what it yields, or None and the value that it returns.
+def advance(steps: Generator[T, Any, Any], value: Any = None) -> tuple[T | None, Any]:
+    """Send a value to a generator; return what it yields, or None and the value that it returns.
 
     The generator's frames have bodies in their local variables and are removed from the traceback of what it raises.
     """
     try:
-        return resume(), None
+        return steps.send(value), None
     except StopIteration as done:
         return None, done.value
     except GenesysStreamError as error:

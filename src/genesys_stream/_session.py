@@ -86,16 +86,17 @@ class Send:
             extensions={"timeout": self.timeouts},
         )
 
-    def reads_body(self, response: Any, now: float) -> bool:
+    def reads_body(self, response: Any, clock: Callable[[], float]) -> bool:
         """Set the timeout for reading the body; return whether it is to be read at once."""
         if self.keep and response.is_success:
             return False
-        self.timeouts["read"] = shortest(self.answer_within, None if self.until is None else self.until - now)
+        until = self.until
+        self.timeouts["read"] = self.answer_within if until is None else shortest(self.answer_within, until - clock())
         return True
 
-    def check_time(self, now: float) -> None:
+    def check_time(self, clock: Callable[[], float]) -> None:
         """Raise TimeoutExpired if the time for reading the body is up."""
-        if self.until is not None and now >= self.until:
+        if self.until is not None and clock() >= self.until:
             raise _errors.TimeoutExpired("the answer was not complete in time")
 
     def reply(self, response: Any, body: bytes = b"") -> Reply:
@@ -150,10 +151,10 @@ class BaseSession:
         until = None if total is None else self.now() + total
         result: T
         with closing(flow):
-            attempt, result = advance(lambda: next(flow))
+            attempt, result = advance(flow)
             while attempt is not None:
                 outcome, _ = yield from self.attempt_steps(attempt, settings, until=until, answer_within=answer_within)
-                attempt, result = advance(lambda: flow.send(outcome))  # noqa: B023 - called at once
+                attempt, result = advance(flow, outcome)
         return result
 
     def attempt_steps(
@@ -207,7 +208,7 @@ class BaseSession:
             return self._access_token
         token: str | None
         with closing(self._credentials.token_flow(attempt.request.token_margin, attempt.refused)) as flow:
-            wanted, token = advance(lambda: next(flow))
+            wanted, token = advance(flow)
             while wanted is not None:
                 outcome: Outcome | None = None
                 if isinstance(wanted, Signal):
@@ -217,5 +218,5 @@ class BaseSession:
                     outcome, _ = yield from self.attempt_steps(wanted, settings, until=until, answer_within=silence)
                 if until is not None and self.now() >= until and not isinstance(outcome, Reply):
                     return None
-                wanted, token = advance(lambda: flow.send(outcome))  # noqa: B023 - called at once
+                wanted, token = advance(flow, outcome)
         return token

@@ -357,7 +357,7 @@ class TestOneRefreshForAll:
 def begin(credentials, **options):
     """Begin a flow; returns it, and what it wants first."""
     flow = credentials.token_flow(**options)
-    return flow, *advance(lambda: next(flow))
+    return flow, *advance(flow)
 
 
 class TestTokenFlow:
@@ -369,9 +369,9 @@ class TestTokenFlow:
 
         assert isinstance(attempt, Attempt)
         assert isinstance(refresh, TokenRefresh)
-        assert advance(lambda: leader.send(GRANTED)) == (None, "sesame")
+        assert advance(leader, GRANTED) == (None, "sesame")
         refresh.wait()
-        assert advance(lambda: follower.send(None)) == (None, "sesame")
+        assert advance(follower) == (None, "sesame")
         assert begin(credentials)[1:] == (None, "sesame")
 
     def test_leader_gone(self):
@@ -383,14 +383,14 @@ class TestTokenFlow:
         leader.close()
         refresh.wait()
 
-        attempt, _ = advance(lambda: first.send(None))
-        other, _ = advance(lambda: second.send(None))
+        attempt, _ = advance(first)
+        other, _ = advance(second)
 
         assert isinstance(attempt, Attempt)
         assert isinstance(other, TokenRefresh)
         assert other is not refresh
-        assert advance(lambda: first.send(GRANTED)) == (None, "sesame")
-        assert advance(lambda: second.send(None)) == (None, "sesame")
+        assert advance(first, GRANTED) == (None, "sesame")
+        assert advance(second) == (None, "sesame")
 
     def test_leader_failed_for_its_own_reasons(self):
         """What a hook or a signal raised is the leader's alone."""
@@ -400,7 +400,7 @@ class TestTokenFlow:
         with pytest.raises(KeyboardInterrupt):
             leader.throw(KeyboardInterrupt)
 
-        assert isinstance(advance(lambda: follower.send(None))[0], Attempt)
+        assert isinstance(advance(follower)[0], Attempt)
 
     def test_errors_are_copies(self):
         """Everybody raises an error of their own, whose cause is the leader's."""
@@ -421,7 +421,7 @@ class TestTokenFlow:
         credentials = session()
         leader, _, _ = begin(credentials)
         leader.send(Reply(503))
-        advance(lambda: leader.send(GRANTED))
+        advance(leader, GRANTED)
 
         assert begin(credentials, refused="an older one")[1:] == (None, "sesame")
         assert isinstance(begin(credentials, refused="sesame")[1], Attempt)
@@ -435,7 +435,7 @@ class TestTokenFlow:
         now[0] = 100.0
         attempt, _ = advance(lambda: leader.send(Reply(503, {"retry-after": "100"})))
         now[0] = 205.0
-        advance(lambda: leader.send(GRANTED))
+        advance(leader, GRANTED)
 
         assert attempt.after == 100.0
         for at, good in [(469.9, True), (470.0, False)]:
@@ -448,7 +448,7 @@ class TestTokenFlow:
         now = [0.0]
         credentials._clock = lambda: now[0]
         leader, _, _ = begin(credentials)
-        advance(lambda: leader.send(GRANTED))
+        advance(leader, GRANTED)
         now[0] = 200.0
 
         assert begin(credentials, margin=99.0)[2] == "sesame"

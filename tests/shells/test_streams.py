@@ -434,6 +434,17 @@ class TestClocks:
 
         assert "".join(SAID[:2]) == caught.value.partial.text
 
+    async def test_silence_after_a_pause_of_the_reader(self, world, fake, server):
+        """A reader that takes longer over a token than the service may be silent finds the clock running again."""
+        fake.completions.stall(60, after_events=6, text=SAID, every=0.02)
+        async with world.client(server, timeouts=Timeouts(transport_idle=self.LONG)) as client:
+            stream = client.completions.stream(**ASK)
+            for _ in range(4):
+                await anext(stream)
+            await world.sleep(1.2 * self.LONG)
+            with pytest.raises(TransportIdleTimeout):
+                await in_seconds(30, stream.result())
+
     @pytest.mark.parametrize(
         ("clocks", "error"),
         [

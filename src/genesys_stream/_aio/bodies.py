@@ -149,7 +149,7 @@ class ReadTimer:
 
         While tokens are coming that time cannot become sooner, and is looked at only when the timer expires.
         """
-        self.task, self._expired = asyncio.current_task(), False
+        self.task, self._expired = asyncio.current_task(self._loop), False
         self._began = self._loop.time()
         if not (self._flows and state.flows):
             self._state, self._flows = state, state.flows
@@ -157,7 +157,7 @@ class ReadTimer:
 
     def set(self, due: float) -> None:
         """Start the timer for a read that begins now and must end at a time of the event loop's clock."""
-        self.task, self._expired = asyncio.current_task(), False
+        self.task, self._expired = asyncio.current_task(self._loop), False
         self._state, self._flows, self._due = None, False, due
         self._set_if_sooner(due)
 
@@ -190,6 +190,7 @@ class ReadTimer:
     def _expire(self) -> None:
         self._timer, self._at = None, float("inf")
         if self.task is None or self._expired:
+            self._flows = False  # the next read sets the timer again
             return
         due = self._due if self._state is None else self._read_due(self._state)
         if self._loop.time() < due:

@@ -8,7 +8,7 @@ import math
 from collections.abc import Awaitable, Callable
 from contextlib import closing, suppress
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import anyio
 
@@ -31,9 +31,10 @@ from .httpcore import ShieldedTasks
 from .tasks import CleanupTasks, Timeouts, current_loop, on_asyncio
 
 T = TypeVar("T")
+Clock: TypeAlias = Callable[[], float]
 
 
-def clock_here() -> Callable[[], float]:
+def clock_here() -> Clock:
     """Return the event loop's own clock, which is faster than anyio's, that looks for the event loop at every call."""
     return asyncio.get_running_loop().time if on_asyncio() else anyio.current_time
 
@@ -131,7 +132,7 @@ class HttpSession(BaseSession):
         """
         result: T
         with closing(steps):
-            step, result = advance(lambda: next(steps))
+            step, result = advance(steps)
             while step is not None:
                 done: object = None
                 if isinstance(step, Send):
@@ -141,7 +142,7 @@ class HttpSession(BaseSession):
                 else:
                     with anyio.CancelScope(deadline=math.inf if step.until is None else step.until):
                         await step.signal.wait_async()
-                step, result = advance(lambda: steps.send(done))  # noqa: B023 - called at once
+                step, result = advance(steps, done)
         return result
 
     def now(self) -> float:
@@ -150,16 +151,19 @@ class HttpSession(BaseSession):
 
     async def _send(self, send: Send) -> tuple[Outcome, Any]:
         """Send a request; return the outcome, and the open response if its body is to be streamed."""
+        clock = clock_here()
         started = clock()
         answer: tuple[Outcome, Any] | None = None
         try:
             deadline = self._give_up_at(send)
             if deadline == math.inf:
-                answer = await self.cleanup.open(partial(self._answer, send, None), _close_unread, send.timeouts)
+                answer = await self.cleanup.open(partial(self._answer, send, clock, None), _close_unread, send.timeouts)
             else:
                 # Transports such as httpx.ASGITransport ignore the HTTP library's timeouts.
                 with anyio.CancelScope(deadline=deadline) as scope:
-                    answer = await self.cleanup.open(partial(self._answer, send, scope), _close_unread, send.timeouts)
+                    answer = await self.cleanup.open(
+                        partial(self._answer, send, clock, scope), _close_unread, send.timeouts
+                    )
             if answer is None:
                 raise _errors.TransportIdleTimeout("no answer came in time", seconds=send.answer_within)
         except Exception as error:  # noqa: BLE001 - whatever the HTTP library raises becomes one of our exceptions
@@ -181,18 +185,20 @@ class HttpSession(BaseSession):
             until = min(until, clock() + send.answer_within)
         return until + _LATE_SECONDS
 
-    async def _answer(self, send: Send, scope: anyio.CancelScope | None, timeouts: Timeouts) -> tuple[Outcome, Any]:
+    async def _answer(
+        self, send: Send, clock: Clock, scope: anyio.CancelScope | None, timeouts: Timeouts
+    ) -> tuple[Outcome, Any]:
         http = self.http(long=send.attempt.request.long)
         send.timeouts = timeouts
         request = self.cleanup.prepared(send.request(self._make_request))
         response = await http.send(request, stream=True, auth=None, follow_redirects=False)
-        if send.reads_body(response, clock()):
-            return send.reply(response, await self._read(response, send, scope)), None
+        if send.reads_body(response, clock):
+            return send.reply(response, await self._read(response, send, clock, scope)), None
         # The stream keeps its own timers; a second timer for each read would only cost time.
         send.timeouts["read"] = None
         return send.reply(response), response
 
-    async def _read(self, response: Any, send: Send, scope: anyio.CancelScope | None) -> bytes:
+    async def _read(self, response: Any, send: Send, clock: Clock, scope: anyio.CancelScope | None) -> bytes:
         """Read a whole body as it is on the wire; the core decodes it."""
         body = BodyBuffer(response.status_code)
         reader = BodyReader(response.stream)
@@ -200,7 +206,7 @@ class HttpSession(BaseSession):
             if scope is not None:
                 scope.deadline = self._give_up_at(send)
             while (piece := await reader.read()) is not None and body.add(piece):
-                send.check_time(clock())
+                send.check_time(clock)
                 if scope is not None and self._may_ignore_timeouts:
                     scope.deadline = self._give_up_at(send)
         except Exception:

@@ -105,7 +105,7 @@ class HttpSession(BaseSession):
         """
         result: T
         with closing(steps):
-            step, result = advance(lambda: next(steps))
+            step, result = advance(steps)
             while step is not None:
                 done: object = None
                 if isinstance(step, Send):
@@ -114,7 +114,7 @@ class HttpSession(BaseSession):
                     done = sleep(step.seconds)
                 else:
                     step.signal.wait(None if step.until is None else step.until - clock())
-                step, result = advance(lambda: steps.send(done))  # noqa: B023 - called at once
+                step, result = advance(steps, done)
         return result
 
     def now(self) -> float:
@@ -131,7 +131,7 @@ class HttpSession(BaseSession):
         try:
             http = self.http(long=send.attempt.request.long)
             response = http.send(send.request(self._make_request), stream=True, auth=None, follow_redirects=False)
-            if send.reads_body(response, clock()):
+            if send.reads_body(response, clock):
                 given, response = response, None
                 outcome: Outcome = send.reply(given, _read(given, send))
             else:
@@ -156,7 +156,7 @@ def _read(response: Any, send: Send) -> bytes:
         for piece in response.stream:
             if not body.add(piece):
                 break
-            send.check_time(clock())
+            send.check_time(clock)
     except Exception:
         if not body.optional:
             raise
