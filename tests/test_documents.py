@@ -111,7 +111,7 @@ def check(words: list[str]) -> None:
         assert words[words.index("-s") + 1] in sessions
     elif program == "export":
         variables = {name for variables in settings._VARIABLES.values() for name in variables}
-        assert words[1].partition("=")[0] in variables | {"MOBILE_DEVICE_TOKEN"}
+        assert words[1].partition("=")[0] in variables | {"GOOGLE_APPLICATION_CREDENTIALS", "MOBILE_DEVICE_TOKEN"}
     elif program == "python3" and words[1] != "-m":
         assert (ROOT / words[1]).is_file()
     else:

@@ -93,6 +93,16 @@ class TestSeveralSinks:
         assert len(lost) == 1 and isinstance(lost[0].error, InvalidToken)
         assert list(reports) == [event for event in events if event in reports]
 
+    async def test_a_stream_that_goes_on_after_its_phone_is_gone(self, world):
+        """The relay ends with the stream, though nothing is left to be sent."""
+
+        async def dead(batch):
+            raise InvalidToken("unregistered")
+
+        report = await world.relay(world.source(["a", 0.05, "b"]), world.sink(dead), coalescer=PassThrough())
+
+        assert "".join(lost.text for lost in report.undelivered) == "ab"
+
     async def test_phones_of_one_client(self, world, fake, server):
         """Each phone assembles the whole text."""
         fake.completions.say(SAID, every=0.002)

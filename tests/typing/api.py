@@ -106,7 +106,8 @@ from genesys_stream import (
     relay,
     relay_each,
 )
-from genesys_stream.testing import Cut, Entry, FakeGenesys, FakeServer, Say
+from genesys_stream.fcm import FCM_PROJECT, AsyncFcm, Fcm
+from genesys_stream.testing import Cut, Entry, FakeFcm, FakeGenesys, FakeServer, Say
 
 assert_type(genesys_stream.__version__, str)
 paths: tuple[str, str] = (COMPLETIONS_PATH, PUSH_PATH)
@@ -619,3 +620,32 @@ def fake_messages(fake: FakeGenesys) -> None:
     fake.bot_replies.lose_answer()
     assert_type(fake.sent_messages, list[Any])
     assert_type(fake.sent_bot_replies, list[Any])
+
+
+# Firebase Cloud Messaging.
+
+
+def fcm() -> None:
+    with Fcm.from_service_account_file("key.json", rate=FCM_PROJECT, timeouts=Timeouts(push=5.0)) as client:
+        assert_type(client, Fcm)
+        assert_type(client.to("token", title="Answer", platform="android"), Sink)
+        assert_type(relay(["text"], client.to(fid="installation", profile=None)), RelayReport)
+
+
+def forget(device: str, error: InvalidToken) -> None:
+    Fcm.from_env(project_id=device, on_invalid_token=forget).close()
+
+
+async def fcm_async() -> None:
+    async with AsyncFcm.from_env(transport="aiohttp") as client:
+        assert_type(client, AsyncFcm)
+        assert_type(client.to("token"), AsyncSink)
+
+
+def fake_fcm(fake: FakeFcm) -> None:
+    fake.send.unregistered()
+    fake.send.quota_exceeded("project", retry_after=1)
+    fake.send.fail(401, "THIRD_PARTY_AUTH_ERROR")
+    fake.dead.add("token")
+    assert_type(fake.service_account("https://example.com"), dict[str, str])
+    assert_type(fake.messages, list[Any])

@@ -125,7 +125,8 @@ class AsyncRelay:
     def _end(self, end: End) -> None:
         for sender in self._senders:
             sender.state.end(end)
-            sender.wake(sender.state.due)
+            # After a dead device token the end finishes everything, and no push is due that would wake the sender.
+            sender.wake(self._clock() if sender.state.finished else sender.state.due)
 
     def note_room(self) -> None:
         """Let the source be read on, if it waits for a sink."""

@@ -4,6 +4,7 @@ Most tests need `FakeGenesys` alone; the other names are the values that its scr
 """
 
 from ._fake import FakeGenesys
+from ._fcm import FakeFcm, FcmScript
 from ._script import CompletionScript, Script, TokenScript
 from ._scripted import Cut, ErrorEvent, Fail, Handle, Say, Stall
 from ._server import FakeServer
@@ -18,9 +19,11 @@ __all__ = [
     "Entry",
     "ErrorEvent",
     "Fail",
+    "FakeFcm",
     "FakeGenesys",
     "FakeServer",
     "FakeTransport",
+    "FcmScript",
     "Handle",
     "Refuse",
     "Say",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
@@ -230,7 +231,7 @@ _LAST = Batch("", seq=1, state="error")
 
 
 @define(frozen=True, kw_only=True)
-class PayloadEncoder:
+class PayloadEncoder(ABC):
     """Encodes the batches of a stream to payloads; a subclass for each service says what is around their keys.
 
     Args:
@@ -272,7 +273,7 @@ class PayloadEncoder:
         if needed > self.max_payload_bytes:
             raise self._no_room(needed)
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> None:  # noqa: B027 - some services have nothing to prepare
         """Make what `_wrap` needs that is the same in all payloads."""
 
     def _no_room(self, needed: int) -> InvalidArgument:
@@ -281,6 +282,7 @@ class PayloadEncoder:
             "max_payload_bytes", f"leaves no room for text: even the smallest payload has {needed} bytes"
         )
 
+    @abstractmethod
     def _wrap(self, keys: str, alert: tuple[str, str] | None, batch: Batch) -> str:
         """Return the JSON of a payload.
 
@@ -289,7 +291,6 @@ class PayloadEncoder:
             alert: The title and the body of what the phone shows; None for a payload that shows nothing.
             batch: The batch.
         """
-        raise NotImplementedError
 
     def measure(self, content: bytes) -> int:
         """Count the bytes of a payload as the service does."""
