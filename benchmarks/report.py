@@ -187,7 +187,7 @@ def svg(figure: Figure | Curve) -> str:
 
 
 def write(figures: Sequence[Figure | Curve], how: str, *, whole: bool) -> None:
-    """Put the figures into the page, between its marks, and the plots beside it.
+    """Put the figures into the page, between its marks, in the place of their elders or first; and the plots beside it.
 
     Args:
         figures: The figures.
@@ -203,6 +203,8 @@ def write(figures: Sequence[Figure | Curve], how: str, *, whole: bool) -> None:
         sections = {}
         for plot in folder.glob("*.svg"):
             plot.unlink()
+    elif any(figure.title not in sections for figure in figures):
+        sections = {figure.title: "" for figure in figures} | sections  # what is new comes first
     for figure in figures:
         name = slug(figure.title)
         (folder / f"{name}.svg").write_text(svg(figure), encoding="utf-8")

@@ -230,6 +230,7 @@ def main() -> None:
     if args.against:
         INTERPRETERS[OLD] = args.against
 
+    how = f"CPython {platform.python_version()}, {os.cpu_count()} cores, medians of {args.runs} runs"
     figures: list[Figure | Curve] = []
     for name in args.only or every:
         began = time.monotonic()
@@ -240,9 +241,8 @@ def main() -> None:
             print(markdown(figure), flush=True)
         print(f"{name} took {time.monotonic() - began:.0f} s", file=sys.stderr)
         figures += found
-    if args.write:
-        how = f"CPython {platform.python_version()}, {os.cpu_count()} cores, medians of {args.runs} runs each"
-        write(figures, how, whole=args.only is None)
+        if args.write:
+            write(figures, how, whole=args.only is None and name == every[-1])
 
 
 def client_of(name: str) -> Client:
@@ -305,7 +305,7 @@ def scale(args: argparse.Namespace) -> list[Figure | Curve]:
     cost = Curve("From 10 relays to 400", "µs of CPU per token", "relays at once", sizes)
     late = Curve("How late the pushes of 10 to 400 relays are", "ms, p99", "relays at once", sizes)
     for size in sizes:
-        tokens = 60 if size <= 100 else 40
+        tokens = 60 if size < 50 else 40
         loads = args.loads.get(size) or relayed(clients, size, tokens, min(args.runs, FEWEST_FOR_A_CURVE))
         if size == sizes[-1] and (fast := (OURS_, "aiohttp")) in loads:
             loads |= relayed([fast], size, tokens, args.runs)

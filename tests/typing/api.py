@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, assert_type
 
 import httpx
@@ -106,8 +107,25 @@ from genesys_stream import (
     relay,
     relay_each,
 )
+from genesys_stream.apns import APP_CLOSED, APP_OPEN, Apns, AsyncApns
 from genesys_stream.fcm import FCM_PROJECT, AsyncFcm, Fcm
-from genesys_stream.testing import Cut, Entry, FakeFcm, FakeGenesys, FakeServer, Say
+from genesys_stream.testing import (
+    ApnsAnswer,
+    ApnsEntry,
+    Cut,
+    Drop,
+    Entry,
+    FakeApns,
+    FakeApnsServer,
+    FakeFcm,
+    FakeGenesys,
+    FakeServer,
+    GoAway,
+    LimitStreams,
+    NeverAnswer,
+    RefuseStream,
+    Say,
+)
 
 assert_type(genesys_stream.__version__, str)
 paths: tuple[str, str] = (COMPLETIONS_PATH, PUSH_PATH)
@@ -590,6 +608,37 @@ def artifacts(stream: CompletionStream, text: str) -> None:
 
 async def artifacts_async(stream: AsyncCompletionStream) -> None:
     assert_type([item async for item in stream.artifacts("items", Article)], list[Article])
+
+
+# APNs.
+
+
+def apns(path: Path, stream: CompletionStream) -> None:
+    with Apns.from_p8(path, key_id="K", team_id="T", topic="com.example.app", sandbox=True, rate=Rate(10, 1.0)) as apns:
+        assert_type(apns, Apns)
+        assert_type(apns.to("c0ffee", profile=APP_CLOSED, mode="tail", sound=""), Sink)
+        assert_type(apns.live_activity("c0ffee", stale_after=None), Sink)
+        assert_type(apns.broadcast("channel"), Sink)
+        assert_type(relay(stream, apns.to("c0ffee", profile=APP_OPEN)), RelayReport)
+        apns.replace_key("-----BEGIN PRIVATE KEY-----", key_id="L")
+        apns.to("c0ffee", mode="all")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # no such mode
+
+
+async def apns_async(stream: AsyncCompletionStream) -> None:
+    async with AsyncApns.from_p8(b"pem", key_id="K", team_id="T", topic="com.example.app") as apns:
+        assert_type(apns, AsyncApns)
+        assert_type(apns.to("c0ffee"), AsyncSink)
+        assert_type(await relay(stream, apns.live_activity("c0ffee")), RelayReport)
+
+
+def fake_apns() -> None:
+    fake = FakeApns(first_streams=1)
+    fake.push.fail(410, "Unregistered")
+    fake.push.queue(ApnsAnswer(), RefuseStream(), NeverAnswer(), GoAway(), LimitStreams(1), Drop())
+    with fake.serve() as server:
+        assert_type(server, FakeApnsServer)
+        Apns.from_p8(**fake.client_options(server)).close()
+    assert_type(fake.request_log, list[ApnsEntry])
 
 
 # Genesys' own messaging.

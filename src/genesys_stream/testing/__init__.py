@@ -3,6 +3,17 @@
 Most tests need `FakeGenesys` alone; the other names are the values that its scripts are made of.
 """
 
+from ._apns import (
+    ApnsAnswer,
+    ApnsEntry,
+    ApnsScript,
+    FakeApns,
+    GoAway,
+    LimitStreams,
+    NeverAnswer,
+    RefuseStream,
+)
+from ._apns_server import FakeApnsServer
 from ._fake import FakeGenesys
 from ._fcm import FakeFcm, FcmScript
 from ._script import CompletionScript, Script, TokenScript
@@ -13,19 +24,28 @@ from ._values import Answer, Drop, Entry, Refuse
 
 __all__ = [
     "Answer",
+    "ApnsAnswer",
+    "ApnsEntry",
+    "ApnsScript",
     "CompletionScript",
     "Cut",
     "Drop",
     "Entry",
     "ErrorEvent",
     "Fail",
+    "FakeApns",
+    "FakeApnsServer",
     "FakeFcm",
     "FakeGenesys",
     "FakeServer",
     "FakeTransport",
     "FcmScript",
+    "GoAway",
     "Handle",
+    "LimitStreams",
+    "NeverAnswer",
     "Refuse",
+    "RefuseStream",
     "Say",
     "Script",
     "Stall",

@@ -1,0 +1,87 @@
+"""Pushes over HTTP/2, awaited; pyqwest runs on threads of its own, and answers tasks of asyncio and of trio alike."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import Any, TypeVar
+
+import anyio
+from attrs import evolve
+
+from .._core.http.exchange import Reply, Request
+from .._core.http.retry import Attempt, Outcome, RequestFlow
+from .._core.http.settings import CallSettings
+from .._errors import NetworkError
+from .._http import advance, log_exchange
+from .._http2 import FIRST_SECONDS, LONGEST_PAUSE, PAUSE, Connection, Connections, log
+from .session import clock
+
+T = TypeVar("T")
+
+
+class Http2Session(Connections[anyio.Event]):
+    """Sends requests over HTTP/2."""
+
+    _transport, _client = "HTTPTransport", "Client"
+
+    def _make_event(self) -> anyio.Event:
+        return anyio.Event()
+
+    async def run(self, flow: RequestFlow[T], settings: CallSettings, *, answer_within: float | None) -> T:
+        """Run a request flow; see `HttpSession.run`."""
+        result: T
+        with closing(flow):
+            attempt, result = advance(flow)
+            while attempt is not None:
+                outcome = await self._attempt(attempt, settings, answer_within)
+                attempt, result = advance(flow, outcome)
+        return result
+
+    async def _attempt(self, attempt: Attempt, settings: CallSettings, answer_within: float | None) -> Outcome:
+        started = clock()
+        outcome: Outcome
+        token, headers = self.prepare(attempt, settings)
+        try:
+            reply = await self._post(attempt.request, headers, self.seconds(settings, answer_within))
+            outcome = evolve(reply, token=token)
+        except NetworkError as error:
+            outcome = error
+        log_exchange(log, settings, attempt, outcome, clock() - started)
+        return outcome
+
+    async def _post(self, request: Request, headers: dict[str, str], timeout: float) -> Reply:
+        """Send a request, again for as long as the service says that it has not processed it."""
+        deadline = clock() + timeout
+        connection = self.connection()
+        if connection.is_open:
+            return await self._send(connection, request, headers, deadline)
+        if not connection.is_first():
+            with anyio.move_on_after(min(timeout, FIRST_SECONDS)):
+                await connection.opened.wait()
+            return await self._send(connection, request, headers, deadline)
+        try:
+            return await self._send(connection, request, headers, deadline)
+        finally:
+            connection.open()
+
+    async def _send(
+        self, connection: Connection[Any], request: Request, headers: dict[str, str], deadline: float
+    ) -> Reply:
+        pause = PAUSE
+        failure: NetworkError | None = None
+        while failure is None:
+            try:
+                with anyio.fail_after(max(0.001, deadline - clock())):
+                    response = await connection.http.post(request.url, headers, request.content)
+                return self.reply(connection, response)
+            except Exception as error:  # noqa: BLE001 - whatever pyqwest raises becomes one of our exceptions
+                if not self.is_unprocessed(error) or clock() + pause >= deadline:
+                    failure = self.failure(error, connection)
+            if failure is None:
+                await anyio.sleep(pause)
+                pause = min(2 * pause, LONGEST_PAUSE)
+        raise failure
+
+    async def aclose(self) -> None:
+        """Let the connection go; what is in flight may still be answered."""
+        self.mark_closed()
