@@ -12,9 +12,9 @@ import genesys_stream._core.services
 
 QUICK = ("relay", "--sandbox", "--token-interval", "0", "--json")
 NEEDS = {
-    "fcm": ("genesys_stream.fcm", "google.auth", "cryptography"),
-    "apns": ("genesys_stream.apns", "pyqwest", "jwt", "cryptography", "h2"),
-    "webpush": ("genesys_stream.webpush", "cryptography"),
+    "fcm": ("google.auth", "cryptography"),
+    "apns": ("pyqwest", "jwt", "cryptography", "h2"),
+    "webpush": ("cryptography",),
 }
 
 
@@ -124,7 +124,6 @@ def test_missing_credentials_are_named(run, credentials, environment, fake, tmp_
 
 def test_a_file_that_is_not_there_is_named(run, credentials, environment):
     """A subscription is a file, not a token."""
-    pytest.importorskip("genesys_stream.webpush", reason="it is not there")
     pytest.importorskip("cryptography", reason="cryptography of the extra [webpush] is not installed")
     from genesys_stream.cli._destinations import vapid_key
 
@@ -139,7 +138,6 @@ def test_a_file_that_is_not_there_is_named(run, credentials, environment):
 @pytest.mark.parametrize(("service", "package"), [("fcm", "google.auth"), ("apns", "jwt"), ("webpush", "cryptography")])
 def test_a_missing_extra_is_named(run, environment, service, package):
     """With the line that installs it."""
-    pytest.importorskip(f"genesys_stream.{service}", reason="it is not there")
     for name in [package, *(name for name in sys.modules if name.startswith(f"{package}."))]:
         environment.setitem(sys.modules, name, None)
     for name in [name for name in sys.modules if name.endswith("webcrypto")]:
@@ -170,7 +168,6 @@ def test_the_sandbox_serves_the_fakes_to_other_terminals(spawn, run, environment
 
 def test_a_dead_token_is_undelivered(spawn, run, environment):
     """The exit code says so, and the error names the destination, and no token."""
-    pytest.importorskip("genesys_stream.webpush", reason="it is not there")
     pytest.importorskip("cryptography", reason="cryptography of the extra [webpush] is not installed")
     process = spawn("sandbox", "--token-interval", "0", "--service", "webpush")
     for _ in range(7):
