@@ -69,7 +69,7 @@ def test_lines_name_the_destination(run):
 
     assert result.code == 0
     assert re.search(r"^relaying from the sandbox at \S+ to 2 phones$", result.out, re.MULTILINE)
-    assert re.search(r"^push 1 to genesys-2: \d+ bytes", result.out, re.MULTILINE)
+    assert re.search(r"^push 1 to genesys-2: \d+ bytes?, ", result.out, re.MULTILINE)
     assert re.findall(r"^to: +(\S+)$", result.out, re.MULTILINE) == ["genesys", "genesys-2"]
 
 
