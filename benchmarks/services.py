@@ -124,8 +124,8 @@ async def in_tasks(push: Callable[[], Awaitable[object]], pushes: int, at_once: 
     return time.process_time() - started
 
 
-def ours_blocking(where: Where, pushes: int, at_once: int) -> float:
-    with Fcm.from_service_account_file(where.key, base_url=where.url) as fcm:
+def ours_blocking(transport: str, where: Where, pushes: int, at_once: int) -> float:
+    with Fcm.from_service_account_file(where.key, base_url=where.url, transport=transport) as fcm:
         sink = fcm.to(DEVICE, profile=None)
         return in_threads(lambda: sink.send(sink.encode(BATCH), BATCH), pushes, at_once)
 
@@ -186,7 +186,8 @@ def message(messaging: object) -> object:
 
 
 FCM: dict[str, Client] = {
-    "genesys-stream, blocking": ours_blocking,
+    "genesys-stream, blocking over httpx": partial(ours_blocking, "httpx"),
+    "genesys-stream, blocking over httpx2": partial(ours_blocking, "httpx2"),
     "firebase-admin, blocking": firebase_blocking,
     "genesys-stream, async over httpx": partial(ours, "httpx"),
     "genesys-stream, async over aiohttp": partial(ours, "aiohttp"),

@@ -2,6 +2,8 @@
 
 import json
 import logging
+import subprocess
+import sys
 import threading
 import time
 
@@ -437,6 +439,21 @@ class TestArguments:
             Fcm.from_service_account_file(7)
 
         assert "sesame" not in shown(caught.value)
+
+
+class TestExtra:
+    def test_a_missing_extra_is_named(self, monkeypatch):
+        """With the line that installs it, before anything else is looked at."""
+        monkeypatch.setitem(sys.modules, "google.auth", None)
+        for make in (lambda: Fcm(credentials=None), lambda: Fcm.from_service_account_file("none"), AsyncFcm.from_env):
+            with pytest.raises(ConfigurationError, match=r'pip install "genesys-stream\[fcm\]"'):
+                make()
+
+    def test_it_is_not_imported_before_it_is_used(self):
+        """Neither by the package nor by the module of the service."""
+        code = "import sys, genesys_stream.fcm, genesys_stream.testing; sys.exit('google.auth' in sys.modules)"
+
+        assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
 class TestOthers:
