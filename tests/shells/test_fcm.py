@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 
+import anyio
 import pytest
 from tests.shells.test_secrets import shown
 from tests.shells.worlds import WORLDS, Dressed
@@ -312,6 +313,23 @@ class TestTokens:
                 await send(world, fcm.to(DEVICE))
 
         await world.until(lambda: "genesys-stream token" not in {thread.name for thread in threading.enumerate()})
+
+    async def test_a_push_that_is_cancelled_leaves_the_token_to_others(self, loop_world, fake, server, key_file):
+        """Whoever waits for it requests it then."""
+        fake.tokens.late(0.5)
+        async with client(loop_world, server, key_file) as fcm:
+
+            async def impatient():
+                with anyio.move_on_after(0.1):
+                    await send(loop_world, fcm.to(DEVICE))
+
+            async def patient():
+                await loop_world.sleep(0.02)
+                await send(loop_world, fcm.to("another-device"))
+
+            await loop_world.together(impatient, patient)
+
+        assert [message["token"] for message in fake.messages] == ["another-device"]
 
     def test_aiohttp_may_carry_it(self, fake, server, key_file):
         """With the same fault's same error."""
