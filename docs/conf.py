@@ -48,7 +48,10 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(logging|os|pathlib|re|ssl|trio|types|typing|typing_extensions|uuid)(\..*)?"),
     (r"py:.*", r"(TypeVar|ParamSpec|optional)"),
     (r"py:.*", r"(Caption|Finder|Piece|Scripted)"),  # aliases, which the text around them explains
-    (r"py:.*", r"(genesys_stream\.(_.+|fcm)\.)?_?([A-Z][A-Z0-9]?|[A-Z]\w+T)(_co|_contra)?"),  # type variables
+    (
+        r"py:.*",
+        r"(genesys_stream\.(_.+|fcm|webpush)\.)?_?([A-Z][A-Z0-9]?|[A-Z]\w+T)(_co|_contra)?",
+    ),  # type variables
 ]
 
 

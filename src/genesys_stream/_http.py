@@ -173,6 +173,31 @@ def request_headers(request: Request, token: str | None, always: Mapping[str, st
     return headers
 
 
+def hide_url(request: Any, public_url: str) -> None:
+    """Have the log of the HTTP library show another URL for a request than the one that is a secret.
+
+    httpx and httpx2 log the URL of every request at the level INFO. Nothing but the log is changed: a transport, which
+    may be anybody's, gets the URL that it needs.
+    """
+    log = logging.getLogger(type(request).__module__.partition(".")[0])
+    log.addFilter(_show_public_urls)  # a filter that is there already is not added again
+    url_class: Any = type(request.url)
+    request.url = _url_class(url_class)(request.url)
+    request.url.public_url = public_url
+
+
+@cache
+def _url_class(cls: Any) -> Any:
+    """Return a subclass of the HTTP library's class of URLs whose values have a `public_url`."""
+    return type("URL", (cls,), {"__repr__": lambda self: f"URL({self.public_url!r})"})
+
+
+def _show_public_urls(record: logging.LogRecord) -> bool:
+    if isinstance(record.args, tuple):
+        record.args = tuple(getattr(arg, "public_url", arg) for arg in record.args)
+    return True
+
+
 def httpx_timeouts(timeouts: Timeouts, left: float | None, *, headers: float | None) -> dict[str, float | None]:
     """Return the HTTP library's timeouts, in the form that its transports read.
 

@@ -21,7 +21,16 @@ from ._core.http.retry import Attempt, Outcome, RequestFlow
 from ._core.http.settings import CallSettings
 from ._errors import NetworkError
 from ._hooks import emit
-from ._http import advance, deadline_exceeded, httpx_timeouts, network_error, request_headers, shortest, to_reply
+from ._http import (
+    advance,
+    deadline_exceeded,
+    hide_url,
+    httpx_timeouts,
+    network_error,
+    request_headers,
+    shortest,
+    to_reply,
+)
 from ._values import ExchangeStarted
 
 T = TypeVar("T")
@@ -78,13 +87,16 @@ class Send:
     def request(self, make: Callable[..., Any]) -> Any:
         """Return the HTTP library's request, made by a function of its own."""
         request = self.attempt.request
-        return make(
+        built = make(
             request.method,
             request.url,
             headers=request_headers(request, self.token, self.settings.headers),
             content=request.content,
             extensions={"timeout": self.timeouts},
         )
+        if request.public_url and not isinstance(built.url, str):  # over aiohttp it is, and nothing logs it
+            hide_url(built, request.public_url)
+        return built
 
     def reads_body(self, response: Any, clock: Callable[[], float]) -> bool:
         """Set the timeout for reading the body; return whether it is to be read at once."""

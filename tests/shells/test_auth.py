@@ -433,7 +433,7 @@ class TestTokenFlow:
         credentials._clock = lambda: now[0]
         leader, _, _ = begin(credentials)
         now[0] = 100.0
-        attempt, _ = advance(lambda: leader.send(Reply(503, {"retry-after": "100"})))
+        attempt, _ = advance(leader, Reply(503, {"retry-after": "100"}))
         now[0] = 205.0
         advance(leader, GRANTED)
 

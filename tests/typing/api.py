@@ -120,12 +120,15 @@ from genesys_stream.testing import (
     FakeFcm,
     FakeGenesys,
     FakeServer,
+    FakeWebPush,
     GoAway,
     LimitStreams,
     NeverAnswer,
     RefuseStream,
     Say,
+    WebPushMessage,
 )
+from genesys_stream.webpush import MAX_PLAINTEXT_BYTES, AsyncWebPush, Urgency, WebPush
 
 assert_type(genesys_stream.__version__, str)
 paths: tuple[str, str] = (COMPLETIONS_PATH, PUSH_PATH)
@@ -698,3 +701,35 @@ def fake_fcm(fake: FakeFcm) -> None:
     fake.dead.add("token")
     assert_type(fake.service_account("https://example.com"), dict[str, str])
     assert_type(fake.messages, list[Any])
+
+
+# Web Push.
+
+
+def web_push(subscription: dict[str, Any], urgency: Urgency) -> None:
+    with WebPush.from_pem_file("vapid.pem", subject="mailto:me@example.com", rate=Rate(10, 1.0)) as push:
+        assert_type(push, WebPush)
+        assert_type(push.public_key, str)
+        assert_type(
+            push.to(subscription, title="Answer", ttl=60, urgency=urgency, declarative="https://a.example"), Sink
+        )
+        assert_type(relay(["text"], push.to("{}", profile=None)), RelayReport)
+    assert_type(MAX_PLAINTEXT_BYTES, int)
+
+
+def forget_browser(endpoint: str, error: InvalidToken) -> None:
+    WebPush(endpoint, subject="https://me.example", on_invalid_token=forget_browser).close()
+
+
+async def web_push_async() -> None:
+    async with AsyncWebPush.from_env(transport="aiohttp") as push:
+        assert_type(push, AsyncWebPush)
+        assert_type(push.to("{}", profile=APNS_ALERT), AsyncSink)
+
+
+def fake_web_push(fake: FakeWebPush) -> None:
+    subscription = fake.subscribe("key", base_url="https://push.example.com")
+    assert_type(subscription, dict[str, Any])
+    fake.unsubscribe(subscription)
+    fake.push.rate_limit(1)
+    assert_type(fake.messages, list[WebPushMessage])

@@ -58,17 +58,26 @@ class Failure(Exception):
         error: The error.
         code: The exit code.
         lead: Text before the error's message.
+        advice: What the user can do about it; None for what there is to say for Genesys Cloud.
         correlation_id: What Genesys Cloud support asks for, where the error itself does not have it.
     """
 
-    def __init__(self, error: BaseException, code: ExitCode, *, lead: str = "", correlation_id: str = "") -> None:
+    def __init__(
+        self,
+        error: BaseException,
+        code: ExitCode,
+        *,
+        lead: str = "",
+        correlation_id: str = "",
+        advice: str | None = None,
+    ) -> None:
         message = str(error) or type(error).__name__
         if correlation_id and correlation_id not in message:
             message += f" (correlation id {correlation_id})"
         super().__init__(message)
         self.message = one_line(f"{lead}{message}".replace("allow_insecure_http=True", "--allow-insecure-http"))
         self.code = code
-        self.hint = hint(error)
+        self.hint = hint(error) if advice is None else advice
 
     def show(self) -> None:
         """Write it to stderr."""

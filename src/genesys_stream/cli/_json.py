@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .._errors import GenesysStreamError, StatusError
@@ -21,11 +22,12 @@ class JsonView(View):
         """Print a text event."""
         write_json({"event": "text", "text": text})
 
-    def pushed(self, delivery: Delivery, latency: float) -> None:
+    def pushed(self, delivery: Delivery, latency: float, to: str) -> None:
         """Print a push event."""
         write_json(
             {
                 "event": "push",
+                **_to(to),
                 **_batch(delivery.batch),
                 "latency": round(latency, 6),
                 "attempts": delivery.attempts,
@@ -34,18 +36,23 @@ class JsonView(View):
             }
         )
 
-    def lost(self, undelivered: Undelivered) -> None:
+    def lost(self, undelivered: Undelivered, to: str) -> None:
         """Print a lost event."""
         batch, error = _batch(undelivered.batch), error_object(undelivered.error)
-        write_json({"event": "lost", **batch, "ambiguous": undelivered.ambiguous, "error": error})
+        write_json({"event": "lost", **_to(to), **batch, "ambiguous": undelivered.ambiguous, "error": error})
 
-    def end(self, summary: Summary) -> None:
-        """Print the report event, the last one."""
+    def end(self, summaries: Sequence[Summary]) -> None:
+        """Print the report events, one for each destination, the last ones."""
+        for summary in summaries:
+            self._report(summary)
+
+    def _report(self, summary: Summary) -> None:
         report, phone = summary.report, summary.phone
         usage = report.completion.usage
         write_json(
             {
                 "event": "report",
+                **_to(summary.to),
                 "state": report.state,
                 "text": report.completion.text,
                 "finish_reason": report.completion.finish_reason,
@@ -68,6 +75,10 @@ class JsonView(View):
                 "phone": phone and {"text": phone.text, "payloads": phone.payloads, "agrees": summary.phone_agrees},
             }
         )
+
+
+def _to(to: str) -> dict[str, Any]:
+    return {"to": to} if to else {}
 
 
 def _batch(batch: Batch) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class LiveView(View):
     ) -> None:
         self._live.stop()
 
-    def begin(self, address: str, targets: Sequence[str], *, sandbox: bool) -> None:
+    def begin(self, address: str, targets: Sequence[object], *, sandbox: bool) -> None:
         """Set the title of the panel."""
         self._title = f"{'sandbox at ' if sandbox else ''}{address} → {count(len(targets), 'phone')}"
 
@@ -70,20 +70,23 @@ class LiveView(View):
         """Add text to the panel."""
         self._pieces.append(text)
 
-    def pushed(self, delivery: Delivery, latency: float) -> None:
+    def pushed(self, delivery: Delivery, latency: float, to: str) -> None:
         """Add a push to the table."""
-        again = f"{delivery.attempts} attempts: " if delivery.attempts > 1 else ""
+        again = f"{to}: " if to else ""
+        again += f"{delivery.attempts} attempts: " if delivery.attempts > 1 else ""
         self._rows.append(_row(delivery.batch, duration(latency), again + _text_of(delivery.batch)))
 
-    def lost(self, undelivered: Undelivered) -> None:
+    def lost(self, undelivered: Undelivered, to: str) -> None:
         """Add lost text to the table."""
-        self._rows.append(_row(undelivered.batch, "", one_line(f"undelivered: {undelivered.error}"), lost=True))
+        self._rows.append(
+            _row(undelivered.batch, "", one_line(f"{to and f'{to}: '}undelivered: {undelivered.error}"), lost=True)
+        )
 
-    def end(self, summary: Summary) -> None:
-        """Print the text, the last pushes and the summary."""
+    def end(self, summaries: Sequence[Summary]) -> None:
+        """Print the text, the last pushes and the summaries."""
         console = self._console
         text = Text(visible("".join(self._pieces)))
-        rows = rows_of(summary)
+        rows = [row for summary in summaries for row in rows_of(summary)]
         # What is left of the screen: less the title, the prompt below, two empty lines, the text and the summary.
         left = console.height - len(text.wrap(console, console.width)) - len(rows) - 5
         console.print(Text(self._title, style="dim"))

@@ -5,26 +5,30 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from itertools import chain
 from typing import Any
 
+import attrs
 import click
 from attrs import frozen
 
 from .. import _relay as library
 from .._core.reading.surrogates import SurrogateJoiner
+from .._core.relaying.sink import Sink
 from .._errors import GenesysStreamError
 from .._sync.completions import CompletionStream
-from .._values import CompletionChunk, Delivery, RelayReport, Timeouts, Undelivered
+from .._values import Batch, CompletionChunk, Delivery, RelayReport, Timeouts, Undelivered
 from ._coalescers import COALESCERS, make_coalescer
 from ._codes import ExitCode
+from ._destinations import HINTS, Outlet, open_outlet, read_destinations, targets_outlet
 from ._failures import Failure, code_of
 from ._json import JsonView
 from ._lines import LinesView
 from ._options import with_prompt, with_service, with_verbose
 from ._output import check_output
-from ._service import Connection, ServiceOptions, check_setup, connect
+from ._service import ServiceOptions, check_setup, connect
 from ._signals import OutputClosed
 from ._view import Phone, Summary, View
 
@@ -37,6 +41,14 @@ from ._view import Phone, Summary, View
     multiple=True,
     metavar="TOKEN",
     help="A device token; repeatable.  [default: MOBILE_DEVICE_TOKEN]",
+)
+@click.option(
+    "--to",
+    "destinations",
+    multiple=True,
+    metavar="SERVICE:TOKEN",
+    help="A device of a push service: fcm:TOKEN, apns:TOKEN, webpush:FILE with the browser's subscription, or "
+    "genesys:TOKEN; repeatable, each at its own pace.  With --sandbox the service alone, such as fcm.",
 )
 @click.option("--title", help="The title of each notification.")
 @click.option(
@@ -69,6 +81,7 @@ def relay(
     question: dict[str, Any],
     timeout: float | None,
     targets: tuple[str, ...],
+    destinations: tuple[str, ...],
     title: str | None,
     strategy: str | None,
     window: float | None,
@@ -82,27 +95,57 @@ def relay(
     Ctrl-C stops the model; the text so far is still delivered.
     """
     coalescer = make_coalescer(strategy, window=window, max_bytes=max_bytes)
-    to = check_setup(targets, service)
+    wanted = read_destinations(destinations, sandbox=service.sandbox)
+    to = check_setup(targets, service, others=bool(wanted))
     titles: dict[str, Any] = {} if title is None else {"title": title}
     # Who limits the whole answer does not expect to wait minutes more for a push service that is down.
     limits: dict[str, Any] = {} if timeout is None else {"give_up_after": min(timeout, 300.0)}
-    with connect(service) as connection:
+    with connect(service) as connection, ExitStack() as stack:
         stream = connection.client.completions.stream(**question, timeouts=Timeouts(total=timeout))
-        sink = connection.client.push.to(*to, **titles, dry_run=dry_run)
+        outlets = [targets_outlet(connection, to, dry_run=dry_run, **titles)] if to else []
+        outlets += [open_outlet(one, connection, service, stack, dry_run=dry_run, **titles) for one in wanted]
+        labels = _Labels()
         with _view_for(as_json=as_json) as view:
-            view.begin(connection.address, to, sandbox=service.sandbox)
+            view.begin(connection.address, [*to, *wanted], sandbox=service.sandbox)
             shown = _ShownStream(stream, _first_chunk(stream, view), view.generated)
-            report, failure = _run(
-                lambda: library.relay(
+            reports, failure = _run(
+                lambda: library.relay_each(
                     shown,
-                    sink,
+                    [labels.note(outlet) for outlet in outlets],
                     coalescer=coalescer,
-                    on_event=lambda event: _show(view, event),
+                    on_event=lambda event: _show(view, event, labels),
                     **limits,
                 )
             )
-        view.end(Summary(report, stream.timing.first_token, _phone(connection, dry_run=dry_run)))
-    _finish(report, failure, stream.request_id)
+        view.end(
+            [
+                Summary(report, stream.timing.first_token, _phone(outlet), outlet.label)
+                for outlet, report in zip(outlets, reports, strict=True)
+            ]
+        )
+    _finish(outlets, reports, failure, stream.request_id)
+
+
+class _Labels:
+    """Knows which destination a batch was sent to."""
+
+    def __init__(self) -> None:
+        self._labels: dict[int, tuple[Batch, str]] = {}  # with the batch, so that no other one gets its id
+
+    def note(self, outlet: Outlet) -> Sink:
+        """Return the outlet's sink, which notes each batch that it is given."""
+        if not outlet.label:
+            return outlet.sink
+
+        def send(content: bytes, batch: Batch) -> object:
+            self._labels[id(batch)] = batch, outlet.label
+            return outlet.sink.send(content, batch)
+
+        return attrs.evolve(outlet.sink, send=send)
+
+    def of(self, batch: Batch) -> str:
+        """Return the destination of a batch; "" for one that was never sent."""
+        return self._labels.pop(id(batch), (batch, ""))[1]
 
 
 @frozen
@@ -151,36 +194,42 @@ def _view_for(*, as_json: bool) -> View:
     return LiveView()
 
 
-def _run(start: Callable[[], RelayReport]) -> tuple[RelayReport, BaseException | None]:
+def _run(start: Callable[[], tuple[RelayReport, ...]]) -> tuple[tuple[RelayReport, ...], BaseException | None]:
     try:
         return start(), None
     except BaseException as error:
-        report = getattr(error, "report", None)
-        if not isinstance(report, RelayReport):
+        reports = getattr(error, "reports", ())
+        if not reports:
             raise
-        return report, error
+        return reports, error
 
 
-def _show(view: View, event: object) -> None:
+def _show(view: View, event: object, labels: _Labels) -> None:
     if isinstance(event, Delivery):
-        view.pushed(event, time.monotonic() - event.batch.first_at)
+        view.pushed(event, time.monotonic() - event.batch.first_at, labels.of(event.batch))
     elif isinstance(event, Undelivered):
-        view.lost(event)
+        view.lost(event, labels.of(event.batch))
 
 
-def _phone(connection: Connection, *, dry_run: bool) -> Phone | None:
-    return None if connection.fake is None or dry_run else Phone.of(connection.fake)
+def _phone(outlet: Outlet) -> Phone | None:
+    return None if outlet.payloads is None else Phone.of(outlet.payloads())
 
 
-def _finish(report: RelayReport, failure: BaseException | None, correlation_id: str) -> None:
+def _finish(
+    outlets: Sequence[Outlet], reports: Sequence[RelayReport], failure: BaseException | None, correlation_id: str
+) -> None:
     """Exit with the code that fits, and say why on stderr."""
     if isinstance(failure, GenesysStreamError):
         raise Failure(failure, code_of(failure), correlation_id=correlation_id) from failure
+    undelivered = [
+        (outlet, missing) for outlet, report in zip(outlets, reports, strict=True) for missing in report.undelivered
+    ]
     if isinstance(failure, KeyboardInterrupt) and not isinstance(failure, OutputClosed):
-        delivered = "the text so far is delivered" if not report.undelivered else "not all of the text is delivered"
+        delivered = "not all of the text is delivered" if undelivered else "the text so far is delivered"
         click.echo(f"genesys-stream: stopped; {delivered}", err=True)
     if failure is not None:
         raise failure
-    if report.undelivered:
-        missing = report.undelivered[0]
-        raise Failure(missing.error, ExitCode.UNDELIVERED, lead="text could not be delivered: ")
+    if undelivered:
+        outlet, missing = undelivered[0]
+        lead = f"text could not be delivered{outlet.label and f' to {outlet.label}'}: "
+        raise Failure(missing.error, ExitCode.UNDELIVERED, lead=lead, advice=HINTS.get(outlet.service))

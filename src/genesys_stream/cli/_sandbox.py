@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from ._destinations import SETUPS
 from ._format import one_line, quoted
 from ._output import write
 from ._service import SANDBOX_PHONE
@@ -41,6 +44,13 @@ _LONGEST_TEXT = 60
     help="The lifetime of an access token.",
 )
 @click.option("--rate-limit", metavar="N/SECONDS", help="How many requests a token may make, such as 300/60.")
+@click.option(
+    "--service",
+    "services",
+    multiple=True,
+    type=click.Choice(list(SETUPS)),
+    help="Serve the fake of a push service as well; repeatable.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="Print the body and the correlation id of each request, too.")
 @click.pass_context
 def sandbox(
@@ -51,6 +61,7 @@ def sandbox(
     token_interval: float,
     expires_in: int,
     rate_limit: str | None,
+    services: tuple[str, ...],
     verbose: bool,
 ) -> None:
     """Serve a fake Genesys Cloud until Ctrl-C.
@@ -61,31 +72,32 @@ def sandbox(
     limit = _rate_limit(rate_limit)
     from ..testing import FakeGenesys
 
-    fake = FakeGenesys(
-        token_interval=token_interval,
-        expires_in=expires_in,
-        rate_limit=limit,
-        on_request=lambda entry: click.echo(_lines(entry, verbose=verbose), err=True),
-    )
+    def on_request(entry: Entry) -> None:
+        click.echo(_lines(entry, verbose=verbose), err=True)
+
+    fake = FakeGenesys(token_interval=token_interval, expires_in=expires_in, rate_limit=limit, on_request=on_request)
     server = fake.serve(host, port)
     try:
         server.start()
     except OSError as error:
         raise click.UsageError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
-    try:
-        url = server.base_url.replace(f"//{host}:", f"//{_ANY_ADDRESS.get(host, host)}:")
-        write(
-            f"export GENESYSCLOUD_OAUTHCLIENT_ID={fake.client_id}\n"
-            f"export GENESYSCLOUD_OAUTHCLIENT_SECRET={fake.client_secret}\n"
-            f"export GENESYSCLOUD_REGION={url}\n"
-            f"export MOBILE_DEVICE_TOKEN={SANDBOX_PHONE}\n"
-        )
-        click.echo("Paste these lines into another terminal. Ctrl-C stops the sandbox.", err=True)
-        server.wait()
-    except KeyboardInterrupt:
-        return  # the usual end of a server
-    finally:
-        server.stop()
+    with ExitStack() as stack:
+        stack.callback(server.stop)
+        try:
+            url = server.base_url.replace(f"//{host}:", f"//{_ANY_ADDRESS.get(host, host)}:")
+            variables = {
+                "GENESYSCLOUD_OAUTHCLIENT_ID": fake.client_id,
+                "GENESYSCLOUD_OAUTHCLIENT_SECRET": fake.client_secret,
+                "GENESYSCLOUD_REGION": url,
+                "MOBILE_DEVICE_TOKEN": SANDBOX_PHONE,
+            }
+            for service in dict.fromkeys(services):
+                variables |= SETUPS[service](stack, on_request)
+            write("".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()))
+            click.echo("Paste these lines into another terminal. Ctrl-C stops the sandbox.", err=True)
+            server.wait()
+        except KeyboardInterrupt:
+            return  # the usual end of a server
 
 
 def _lines(entry: Entry, *, verbose: bool) -> str:
@@ -101,7 +113,7 @@ def _lines(entry: Entry, *, verbose: bool) -> str:
 
 
 def _content(entry: Entry) -> str:
-    """Return the prompt of a completion, or the targets and the text of a push."""
+    """Return the prompt of a completion, or to whom a push or a message goes, and its text."""
     try:
         body = entry.json
         if entry.route == "completions":
@@ -110,6 +122,11 @@ def _content(entry: Entry) -> str:
             data = body.get("data", {})
             number = f"push {data['seq']} " if "seq" in data else "push "
             return f"  {number}to {', '.join(body['targets'])}: {_short(data.get('llm_response') or body['body'])}"
+        if entry.route == "messages":
+            return f"  message to {body.get('toAddress') or body['externalContactId']}: {_short(body['textBody'])}"
+        if entry.route == "bot_replies":
+            text = "".join(message["text"] for message in body["replyMessages"])
+            return f"  reply, {body['botState']}: {_short(text)}"
     except (ValueError, TypeError, KeyError, IndexError, AttributeError):
         pass  # a request that is refused may hold anything
     return ""

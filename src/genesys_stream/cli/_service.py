@@ -102,12 +102,13 @@ def connect(options: ServiceOptions) -> Generator[Connection, None, None]:
             yield Connection(client, arguments, fake)
 
 
-def check_setup(targets: Sequence[str], options: ServiceOptions) -> tuple[str, ...]:
+def check_setup(targets: Sequence[str], options: ServiceOptions, *, others: bool = False) -> tuple[str, ...]:
     """Check that there are credentials and a phone, so that all that is missing is named at once.
 
     Args:
         targets: The device tokens of the command line.
         options: Where Genesys Cloud is.
+        others: Whether there are devices of other services, so that these may be none.
 
     Returns:
         The device tokens: those of the command line, else that of the environment, else the sandbox's.
@@ -116,12 +117,12 @@ def check_setup(targets: Sequence[str], options: ServiceOptions) -> tuple[str, .
         MissingCredentials: There are no credentials.
         UsageError: There is no device token.
     """
-    found = targets_of(targets, options)
+    found = tuple(targets) if others else targets_of(targets, options)
     missing = "" if options.sandbox else missing_credentials(from_environment(os.environ, {}))
     if missing:
-        phone = "" if found else "; MOBILE_DEVICE_TOKEN, or --target, is missing, too"
+        phone = "" if found or others else "; MOBILE_DEVICE_TOKEN, or --target, is missing, too"
         raise MissingCredentials(missing + phone)
-    if not found:
+    if not (found or others):
         raise click.UsageError("no phone to send to: give --target, or set MOBILE_DEVICE_TOKEN")
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from attrs import frozen
 
@@ -14,8 +14,6 @@ from ._format import count, duration
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-    from ..testing import FakeGenesys
 
 
 _SHORTEST = 0.001
@@ -37,13 +35,12 @@ class Phone:
     complete: bool
 
     @classmethod
-    def of(cls, fake: FakeGenesys) -> Phone:
-        """Assemble the payloads as an app would."""
+    def of(cls, payloads: Sequence[Any]) -> Phone:
+        """Assemble payloads as an app would."""
         assembler = StreamAssembler()
-        pushes = fake.pushes
-        for payload in pushes:
+        for payload in payloads:
             assembler.receive(payload)
-        return cls(assembler.text, len(pushes), assembler.complete)
+        return cls(assembler.text, len(payloads), assembler.complete)
 
 
 @frozen
@@ -54,11 +51,13 @@ class Summary:
         report: The relay's own report.
         first_token: Seconds from the call to the first token; None when there was none.
         phone: What the sandbox's phone has; None for real phones, and after a dry run.
+        to: What the destination is called; "" for the phones of `--target`.
     """
 
     report: RelayReport
     first_token: float | None = None
     phone: Phone | None = None
+    to: str = ""
 
     @property
     def delivered_bytes(self) -> int:
@@ -82,7 +81,7 @@ class View:
     ) -> None:
         """End what is shown while the relay runs."""
 
-    def begin(self, address: str, targets: Sequence[str], *, sandbox: bool) -> None:
+    def begin(self, address: str, targets: Sequence[object], *, sandbox: bool) -> None:
         """Show where the relay reads from and delivers to."""
 
     def failed(self, error: GenesysStreamError) -> None:
@@ -91,14 +90,14 @@ class View:
     def generated(self, text: str) -> None:
         """Show text that was generated."""
 
-    def pushed(self, delivery: Delivery, latency: float) -> None:
+    def pushed(self, delivery: Delivery, latency: float, to: str) -> None:
         """Show a push that was delivered, `latency` seconds after its first character was generated."""
 
-    def lost(self, undelivered: Undelivered) -> None:
+    def lost(self, undelivered: Undelivered, to: str) -> None:
         """Show text that could not be delivered."""
 
-    def end(self, summary: Summary) -> None:
-        """Show the result, after the block."""
+    def end(self, summaries: Sequence[Summary]) -> None:
+        """Show the results, one for each destination, after the block."""
 
 
 def rows_of(summary: Summary) -> list[tuple[str, str]]:
@@ -108,6 +107,7 @@ def rows_of(summary: Summary) -> list[tuple[str, str]]:
     reason = report.completion.finish_reason
     ended = "" if reason is None else f" ({reason})"
     rows = [
+        *([("to", summary.to)] if summary.to else []),
         ("state", f"{report.state}{ended}"),
         ("generated", f"{count(len(text), 'character')}, {count(len(text.encode('utf-8', 'replace')), 'byte')}"),
         ("delivered", f"{count(len(report.pushes), 'push')}, {count(summary.delivered_bytes, 'byte')}"),

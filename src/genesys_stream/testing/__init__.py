@@ -1,6 +1,7 @@
 """A fake Genesys Cloud that runs on your machine with no account, for the tests of your app and for trying it out.
 
-Most tests need `FakeGenesys` alone; the other names are the values that its scripts are made of.
+Most tests need `FakeGenesys` alone, and a fake for each push service that they use; the other names are the values that
+scripts are made of.
 """
 
 from ._apns import (
@@ -21,6 +22,7 @@ from ._scripted import Cut, ErrorEvent, Fail, Handle, Say, Stall
 from ._server import FakeServer
 from ._transport import FakeTransport
 from ._values import Answer, Drop, Entry, Refuse
+from ._webpush import FakeWebPush, WebPushMessage
 
 __all__ = [
     "Answer",
@@ -39,6 +41,7 @@ __all__ = [
     "FakeGenesys",
     "FakeServer",
     "FakeTransport",
+    "FakeWebPush",
     "FcmScript",
     "GoAway",
     "Handle",
@@ -50,4 +53,5 @@ __all__ = [
     "Script",
     "Stall",
     "TokenScript",
+    "WebPushMessage",
 ]

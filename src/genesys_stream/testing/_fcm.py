@@ -19,7 +19,7 @@ from ._script import Script
 from ._scripted import JSON, Fail, Handle
 from ._service import FakeService
 from ._tokens import Tokens
-from ._values import Answer, Request, headers_of
+from ._values import Answer, Entry, Request, headers_of
 
 _MAX_BYTES = 4096
 _TOKEN_PATH = "/token"  # noqa: S105 - a path
@@ -115,6 +115,7 @@ class FakeFcm(FakeService):
         expires_in: Lifetime of a new access token in seconds.
         dead: Device tokens that are answered with UNREGISTERED, always; a set that may be changed at any time.
         clock: Returns seconds since 1970; it dates the log and expires tokens.
+        on_request: Called with each entry of the request log, by the thread that answers.
 
     .. versionadded:: 0.1
     """
@@ -126,10 +127,12 @@ class FakeFcm(FakeService):
         expires_in: int = 3599,
         dead: set[str] | None = None,
         clock: Callable[[], float] = time.time,
+        on_request: Callable[[Entry], object] | None = None,
     ) -> None:
         self.project_id = project_id
         self.expires_in = expires_in
         self.dead: set[str] = set() if dead is None else dead
+        self.on_request = on_request
         self._app = _App(self)
         super().__init__(self._app, clock)
         self.send = self._app.send
@@ -224,7 +227,9 @@ class _App(Responder):
         with self.lock:
             route = self._route(request)
             answer = (self._answer(request, route) if route else _error(404)).framed()
-            self.log(request, answer, route)
+            entry = self.log(request, answer, route)
+        if self.fake.on_request is not None:
+            self.fake.on_request(entry)
         return answer
 
     def _route(self, request: Request) -> str:
