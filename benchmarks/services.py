@@ -1,6 +1,7 @@
 """What a push costs over each service, in CPU time of the client's process, beside the libraries that others use.
 
-The clients take turns against one server in a process of its own, without TLS, one push at a time and fifty at once.
+The clients take turns against one server in a process of its own, one push at a time and fifty at once; FCM's is
+without TLS, that of APNs with it.
 
     python benchmarks/services.py             in a minute
     python benchmarks/services.py --pushes 2000
@@ -12,20 +13,25 @@ import argparse
 import asyncio
 import json
 import multiprocessing
+import ssl
 import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
+
+import trustme
 
 from genesys_stream import Batch
+from genesys_stream.apns import Apns, AsyncApns
 from genesys_stream.fcm import AsyncFcm, Fcm
-from genesys_stream.testing import FakeFcm
+from genesys_stream.testing import FakeApns, FakeFcm
 
 DEVICE = "f" * 160
 BATCH = Batch("The quick brown fox jumps over the lazy dog. " * 5, stream_id="0" * 26, seq=7, offset=900, crc=1)
@@ -33,7 +39,7 @@ TEXT = {"llm_response": BATCH.text, "stream_id": BATCH.stream_id, "seq": "7", "o
 AT_ONCE = 50
 RUNS = 5
 
-Client = Callable[["Where", int, int], float]
+Client = Callable[[Any, int, int], float]
 """Takes where to push, how many, and how many at once; returns the CPU time in seconds."""
 
 
@@ -192,7 +198,85 @@ FCM: dict[str, Client] = {
 }
 
 
-def in_child(client: Client, where: Where, pushes: int, at_once: int) -> float:
+def serve_apns(say: Connection) -> None:
+    authority = trustme.CA()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(tls)
+    fake = FakeApns()
+    with fake.serve(tls=tls) as server:
+        say.send((f"https://localhost:{server.port}", fake.key, authority.cert_pem.bytes()))
+        time.sleep(3600)
+
+
+@contextmanager
+def served_apns() -> Iterator[ApnsWhere]:
+    hear, say = multiprocessing.Pipe()
+    process = multiprocessing.Process(target=serve_apns, args=(say,), daemon=True)
+    process.start()
+    yield ApnsWhere(*hear.recv())
+    process.terminate()
+    process.join()
+
+
+class ApnsWhere:
+    """The server of APNs, the key that it takes, and the certificate of its authority."""
+
+    IDS = {"key_id": "ABC123DEFG", "team_id": "DEF123GHIJ", "topic": "com.example.app"}  # noqa: RUF012 - never changed
+
+    def __init__(self, url: str, key: str, certificate: bytes) -> None:
+        self.url = url
+        self.key = key
+        self.certificate = certificate
+
+
+def apns_blocking(where: ApnsWhere, pushes: int, at_once: int) -> float:
+    with Apns.from_p8(where.key, **where.IDS, base_url=where.url, certificates=where.certificate) as apns:  # type: ignore[arg-type]  # three strings
+        sink = apns.to("c0ffee", profile=None)
+        return in_threads(lambda: sink.send(sink.encode(BATCH), BATCH), pushes, at_once)
+
+
+def apns_async(where: ApnsWhere, pushes: int, at_once: int) -> float:
+    async def main() -> float:
+        async with AsyncApns.from_p8(
+            where.key, **where.IDS, base_url=where.url, certificates=where.certificate
+        ) as apns:  # type: ignore[arg-type]  # three strings
+            sink = apns.to("c0ffee", profile=None)
+            return await in_tasks(lambda: sink.send(sink.encode(BATCH), BATCH), pushes, at_once)
+
+    return asyncio.run(main())
+
+
+def aioapns(where: ApnsWhere, pushes: int, at_once: int) -> float:
+    import aioapns as library
+    from aioapns import connection
+
+    connection.APNsProductionClientProtocol.APNS_SERVER = "localhost"
+    connection.APNsProductionClientProtocol.APNS_PORT = int(where.url.rpartition(":")[2])
+    tls = ssl.create_default_context(cadata=where.certificate.decode())
+
+    async def main() -> float:
+        apns = library.APNs(key=where.key, **where.IDS, ssl_context=tls)
+        one = library.NotificationRequest(
+            device_token="c0ffee",  # noqa: S106 - of the fake
+            message={"aps": {"content-available": 1}, **TEXT},
+            push_type=library.PushType.BACKGROUND,
+            priority=5,
+            time_to_live=0,
+        )
+        await apns.send_notification(one)
+        return await in_tasks(lambda: apns.send_notification(one), pushes, at_once)
+
+    return asyncio.run(main())
+
+
+APNS = {
+    "genesys-stream, blocking": apns_blocking,
+    "genesys-stream, async": apns_async,
+    "aioapns": aioapns,
+}
+
+
+def in_child(client: Client, where: Any, pushes: int, at_once: int) -> float:
     """Measure in a process of its own, so that no client pays for another's threads or garbage."""
     hear, say = multiprocessing.Pipe()
 
@@ -211,14 +295,20 @@ def main() -> None:
     arguments.add_argument("--pushes", type=int, default=500, help="how many each client sends in each of its runs")
     pushes = arguments.parse_args().pushes
     with served() as where:
-        for at_once in (1, AT_ONCE):
-            taken: dict[str, list[float]] = {name: [] for name in FCM}
-            for _ in range(RUNS):
-                for name, client in FCM.items():
-                    taken[name].append(in_child(client, where, pushes, at_once) / pushes * 1000)
-            print(f"\nFCM, {at_once} at once: ms of CPU per push, the median of {RUNS} runs")
-            for name, values in taken.items():
-                print(f"  {name:36}{statistics.median(values):6.2f}   ({min(values):.2f} to {max(values):.2f})")
+        compare("FCM", FCM, where, pushes)
+    with served_apns() as apns:
+        compare("APNs", APNS, apns, pushes)
+
+
+def compare(service: str, clients: Mapping[str, Client], where: Any, pushes: int) -> None:
+    for at_once in (1, AT_ONCE):
+        taken: dict[str, list[float]] = {name: [] for name in clients}
+        for _ in range(RUNS):
+            for name, client in clients.items():
+                taken[name].append(in_child(client, where, pushes, at_once) / pushes * 1000)
+        print(f"\n{service}, {at_once} at once: ms of CPU per push, the median of {RUNS} runs")
+        for name, values in taken.items():
+            print(f"  {name:36}{statistics.median(values):6.2f}   ({min(values):.2f} to {max(values):.2f})")
 
 
 if __name__ == "__main__":
