@@ -256,15 +256,19 @@ def aioapns(where: ApnsWhere, pushes: int, at_once: int) -> float:
 
     async def main() -> float:
         apns = library.APNs(key=where.key, **where.IDS, ssl_context=tls)
-        one = library.NotificationRequest(
-            device_token="c0ffee",  # noqa: S106 - of the fake
-            message={"aps": {"content-available": 1}, **TEXT},
-            push_type=library.PushType.BACKGROUND,
-            priority=5,
-            time_to_live=0,
-        )
-        await apns.send_notification(one)
-        return await in_tasks(lambda: apns.send_notification(one), pushes, at_once)
+
+        async def push() -> None:
+            one = library.NotificationRequest(
+                device_token="c0ffee",  # noqa: S106 - of the fake
+                message={"aps": {"content-available": 1}, **TEXT},
+                push_type=library.PushType.BACKGROUND,
+                priority=5,
+                time_to_live=0,
+            )
+            assert (await apns.send_notification(one)).is_successful  # noqa: S101 - what is measured must work
+
+        await push()
+        return await in_tasks(push, pushes, at_once)
 
     return asyncio.run(main())
 
