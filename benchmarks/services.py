@@ -1,7 +1,7 @@
 """What a push costs over each service, in CPU time of the client's process, beside the libraries that others use.
 
-The clients take turns against one server in a process of its own, one push at a time and fifty at once; FCM's is
-without TLS, that of APNs with it.
+The clients take turns against one server in a process of its own, without TLS, one push at a time and fifty at once.
+That of APNs has TLS.
 
     python benchmarks/services.py             in a minute
     python benchmarks/services.py --pushes 2000
@@ -18,7 +18,7 @@ import statistics
 import tempfile
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -31,7 +31,8 @@ import trustme
 from genesys_stream import Batch
 from genesys_stream.apns import Apns, AsyncApns
 from genesys_stream.fcm import AsyncFcm, Fcm
-from genesys_stream.testing import FakeApns, FakeFcm
+from genesys_stream.testing import FakeApns, FakeFcm, FakeWebPush
+from genesys_stream.webpush import AsyncWebPush, WebPush
 
 DEVICE = "f" * 160
 BATCH = Batch("The quick brown fox jumps over the lazy dog. " * 5, stream_id="0" * 26, seq=7, offset=900, crc=1)
@@ -128,8 +129,8 @@ async def in_tasks(push: Callable[[], Awaitable[object]], pushes: int, at_once: 
     return time.process_time() - started
 
 
-def ours_blocking(where: Where, pushes: int, at_once: int) -> float:
-    with Fcm.from_service_account_file(where.key, base_url=where.url) as fcm:
+def ours_blocking(transport: str, where: Where, pushes: int, at_once: int) -> float:
+    with Fcm.from_service_account_file(where.key, base_url=where.url, transport=transport) as fcm:
         sink = fcm.to(DEVICE, profile=None)
         return in_threads(lambda: sink.send(sink.encode(BATCH), BATCH), pushes, at_once)
 
@@ -190,11 +191,78 @@ def message(messaging: object) -> object:
 
 
 FCM: dict[str, Client] = {
-    "genesys-stream, blocking": ours_blocking,
+    "genesys-stream, blocking over httpx": partial(ours_blocking, "httpx"),
+    "genesys-stream, blocking over httpx2": partial(ours_blocking, "httpx2"),
     "firebase-admin, blocking": firebase_blocking,
     "genesys-stream, async over httpx": partial(ours, "httpx"),
     "genesys-stream, async over aiohttp": partial(ours, "aiohttp"),
     "firebase-admin, async": firebase_async,
+}
+
+
+SUBSCRIPTION = FakeWebPush().subscribe()
+VAPID_KEY = "A" * 42 + "E"  # the number 1, which is as good a private key as any for a server that does not look
+SUBJECT = "mailto:me@example.com"
+
+
+def browser(where: Where) -> dict[str, Any]:
+    """Return the subscription of a browser whose push service is the server."""
+    return {**SUBSCRIPTION, "endpoint": f"{where.url}/wpush"}
+
+
+def web_push_blocking(where: Where, pushes: int, at_once: int) -> float:
+    with WebPush(VAPID_KEY, subject=SUBJECT, allow_insecure_http=True) as push:
+        sink = push.to(browser(where), profile=None)
+        return in_threads(lambda: sink.send(sink.encode(BATCH), BATCH), pushes, at_once)
+
+
+def web_push(transport: str, where: Where, pushes: int, at_once: int) -> float:
+    async def main() -> float:
+        async with AsyncWebPush(VAPID_KEY, subject=SUBJECT, allow_insecure_http=True, transport=transport) as push:
+            sink = push.to(browser(where), profile=None)
+            return await in_tasks(lambda: sink.send(sink.encode(BATCH), BATCH), pushes, at_once)
+
+    return asyncio.run(main())
+
+
+def pywebpush_options(where: Where) -> dict[str, Any]:
+    return {
+        "subscription_info": browser(where),
+        "data": json.dumps({"data": TEXT}),
+        "vapid_private_key": VAPID_KEY,
+        "vapid_claims": {"sub": SUBJECT},
+        "ttl": 0,
+    }
+
+
+def pywebpush_blocking(where: Where, pushes: int, at_once: int) -> float:
+    import requests
+    from pywebpush import webpush
+
+    with requests.Session() as session:
+        session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=at_once))
+        return in_threads(lambda: webpush(**pywebpush_options(where), requests_session=session), pushes, at_once)
+
+
+def pywebpush_async(where: Where, pushes: int, at_once: int) -> float:
+    async def main() -> float:
+        import aiohttp
+        from pywebpush import webpush_async
+
+        async with aiohttp.ClientSession() as session:
+            return await in_tasks(
+                lambda: webpush_async(**pywebpush_options(where), aiohttp_session=session), pushes, at_once
+            )
+
+    return asyncio.run(main())
+
+
+WEB_PUSH: dict[str, Client] = {
+    "genesys-stream, blocking": web_push_blocking,
+    "pywebpush, blocking": pywebpush_blocking,
+    "genesys-stream, async over httpx": partial(web_push, "httpx"),
+    "genesys-stream, async over aiohttp": partial(web_push, "aiohttp"),
+    "pywebpush, async": pywebpush_async,
 }
 
 
@@ -273,11 +341,13 @@ def aioapns(where: ApnsWhere, pushes: int, at_once: int) -> float:
     return asyncio.run(main())
 
 
-APNS = {
+APNS: dict[str, Client] = {
     "genesys-stream, blocking": apns_blocking,
     "genesys-stream, async": apns_async,
     "aioapns": aioapns,
 }
+
+SERVICES = {"FCM": FCM, "Web Push": WEB_PUSH, "APNs": APNS}
 
 
 def in_child(client: Client, where: Any, pushes: int, at_once: int) -> float:
@@ -297,22 +367,24 @@ def in_child(client: Client, where: Any, pushes: int, at_once: int) -> float:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--pushes", type=int, default=500, help="how many each client sends in each of its runs")
-    pushes = arguments.parse_args().pushes
-    with served() as where:
-        compare("FCM", FCM, where, pushes)
-    with served_apns() as apns:
-        compare("APNs", APNS, apns, pushes)
+    arguments.add_argument("--only", choices=SERVICES, help="the service to measure")
+    given = arguments.parse_args()
+    for service in [given.only] if given.only else SERVICES:
+        with served_apns() if service == "APNs" else served() as where:
+            for at_once in (1, AT_ONCE):
+                measure(service, where, given.pushes, at_once)
 
 
-def compare(service: str, clients: Mapping[str, Client], where: Any, pushes: int) -> None:
-    for at_once in (1, AT_ONCE):
-        taken: dict[str, list[float]] = {name: [] for name in clients}
-        for _ in range(RUNS):
-            for name, client in clients.items():
-                taken[name].append(in_child(client, where, pushes, at_once) / pushes * 1000)
-        print(f"\n{service}, {at_once} at once: ms of CPU per push, the median of {RUNS} runs")
-        for name, values in taken.items():
-            print(f"  {name:36}{statistics.median(values):6.2f}   ({min(values):.2f} to {max(values):.2f})")
+def measure(service: str, where: Any, pushes: int, at_once: int) -> None:
+    """Let the clients of a service take turns, and print what each costs."""
+    clients = SERVICES[service]
+    taken: dict[str, list[float]] = {name: [] for name in clients}
+    for _ in range(RUNS):
+        for name, client in clients.items():
+            taken[name].append(in_child(client, where, pushes, at_once) / pushes * 1000)
+    print(f"\n{service}, {at_once} at once: ms of CPU per push, the median of {RUNS} runs")
+    for name, values in taken.items():
+        print(f"  {name:36}{statistics.median(values):6.2f}   ({min(values):.2f} to {max(values):.2f})")
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ nitpick_ignore_regex = [
 MADE_FOR_YOU = {
     *("Completions", "AsyncCompletions", "CompletionStream", "AsyncCompletionStream"),
     *("PushClient", "AsyncPushClient", "FakeServer"),
+    *("MessageClient", "AsyncMessageClient", "BotReplyClient", "AsyncBotReplyClient"),
 }
 
 

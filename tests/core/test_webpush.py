@@ -82,6 +82,7 @@ class TestSubscriptions:
             ({**JSON, "keys": {"p256dh": POINT, "auth": f"{SECRET}!"}}, "subscription['keys']['auth']"),
             ({**JSON, "keys": {"p256dh": POINT, "auth": f"{AUTH}é"}}, "subscription['keys']['auth']"),
             ({**JSON, "keys": {"p256dh": POINT, "auth": "sesame"}}, "subscription['keys']['auth']"),
+            ({**JSON, "keys": {"p256dh": POINT, "auth": "sesamesa"}}, "subscription['keys']['auth']"),
         ],
     )
     def test_anything_else(self, given, argument):

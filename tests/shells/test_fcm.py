@@ -2,9 +2,12 @@
 
 import json
 import logging
+import subprocess
+import sys
 import threading
 import time
 
+import anyio
 import pytest
 from tests.shells.test_secrets import shown
 from tests.shells.worlds import WORLDS, Dressed
@@ -311,6 +314,23 @@ class TestTokens:
 
         await world.until(lambda: "genesys-stream token" not in {thread.name for thread in threading.enumerate()})
 
+    async def test_a_push_that_is_cancelled_leaves_the_token_to_others(self, loop_world, fake, server, key_file):
+        """Whoever waits for it requests it then."""
+        fake.tokens.late(0.5)
+        async with client(loop_world, server, key_file) as fcm:
+
+            async def impatient():
+                with anyio.move_on_after(0.1):
+                    await send(loop_world, fcm.to(DEVICE))
+
+            async def patient():
+                await loop_world.sleep(0.02)
+                await send(loop_world, fcm.to("another-device"))
+
+            await loop_world.together(impatient, patient)
+
+        assert [message["token"] for message in fake.messages] == ["another-device"]
+
     def test_aiohttp_may_carry_it(self, fake, server, key_file):
         """With the same fault's same error."""
         pytest.importorskip("httpx_aiohttp", reason="httpx-aiohttp, of the extra [aiohttp], is not installed")
@@ -437,6 +457,21 @@ class TestArguments:
             Fcm.from_service_account_file(7)
 
         assert "sesame" not in shown(caught.value)
+
+
+class TestExtra:
+    def test_a_missing_extra_is_named(self, monkeypatch):
+        """With the line that installs it, before anything else is looked at."""
+        monkeypatch.setitem(sys.modules, "google.auth", None)
+        for make in (lambda: Fcm(credentials=None), lambda: Fcm.from_service_account_file("none"), AsyncFcm.from_env):
+            with pytest.raises(ConfigurationError, match=r'pip install "genesys-stream\[fcm\]"'):
+                make()
+
+    def test_it_is_not_imported_before_it_is_used(self):
+        """Neither by the package nor by the module of the service."""
+        code = "import sys, genesys_stream.fcm, genesys_stream.testing; sys.exit('google.auth' in sys.modules)"
+
+        assert subprocess.run([sys.executable, "-c", code], check=False, timeout=60).returncode == 0
 
 
 class TestOthers:

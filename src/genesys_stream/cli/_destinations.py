@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -117,7 +117,8 @@ def open_outlet(
     if destination.service == "genesys":
         outlet = targets_outlet(connection, [destination.token], dry_run=dry_run, **options)
         return attrs.evolve(outlet, label=destination.label)
-    opened = _OPEN[destination.service](destination.token, service, stack)
+    with naming_packages(destination.service):
+        opened = _OPEN[destination.service](destination.token, service, stack)
     sink = opened.client.to(opened.target, **options)
     if dry_run:
         sink = attrs.evolve(sink, send=_send_nothing)
@@ -142,19 +143,24 @@ def load(name: str) -> Any:
 
 
 def serve_fake(name: str, stack: ExitStack, **options: Any) -> tuple[Any, Any]:
-    """Start the fake of a service; returns it and its server.
+    """Start the fake of a service; returns it and its server."""
+    fake = getattr(load("testing"), {"fcm": "FakeFcm", "apns": "FakeApns", "webpush": "FakeWebPush"}[name])(**options)
+    return fake, stack.enter_context(fake.serve())
+
+
+@contextmanager
+def naming_packages(name: str) -> Generator[None, None, None]:
+    """Say which package the fake of a service lacks, and how to install it.
 
     Raises:
-        ConfigurationError: A package that it needs is not installed.
+        ConfigurationError: A package is not installed.
     """
     try:
-        fake = getattr(load("testing"), {"fcm": "FakeFcm", "apns": "FakeApns", "webpush": "FakeWebPush"}[name])(
-            **options
-        )
-        return fake, stack.enter_context(fake.serve())
+        yield
     except ModuleNotFoundError as error:
-        also = "" if name != "apns" else " h2"
-        msg = f'the sandbox of {name} needs the package {error.name}: pip install "genesys-stream[{name}]"{also}'
+        package = (error.name or "").partition(".")[0]
+        also = " h2" if name == "apns" else ""
+        msg = f'the sandbox of {name} needs the package {package}: pip install "genesys-stream[{name}]"{also}'
         raise ConfigurationError(msg) from None
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._destinations import SETUPS
+from ._destinations import SETUPS, naming_packages
 from ._format import one_line, quoted
 from ._output import write
 from ._service import SANDBOX_PHONE
@@ -92,7 +92,8 @@ def sandbox(
                 "MOBILE_DEVICE_TOKEN": SANDBOX_PHONE,
             }
             for service in dict.fromkeys(services):
-                variables |= SETUPS[service](stack, on_request)
+                with naming_packages(service):
+                    variables |= SETUPS[service](stack, on_request)
             write("".join(f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()))
             click.echo("Paste these lines into another terminal. Ctrl-C stops the sandbox.", err=True)
             server.wait()
