@@ -1,6 +1,7 @@
 """What a push costs over each service, in CPU time of the client's process, beside the libraries that others use.
 
 The clients take turns against one server in a process of its own, without TLS, one push at a time and fifty at once.
+That of APNs has TLS.
 
     python benchmarks/services.py             in a minute
     python benchmarks/services.py --pushes 2000
@@ -12,6 +13,7 @@ import argparse
 import asyncio
 import json
 import multiprocessing
+import ssl
 import statistics
 import tempfile
 import time
@@ -24,9 +26,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import trustme
+
 from genesys_stream import Batch
+from genesys_stream.apns import Apns, AsyncApns
 from genesys_stream.fcm import AsyncFcm, Fcm
-from genesys_stream.testing import FakeFcm, FakeWebPush
+from genesys_stream.testing import FakeApns, FakeFcm, FakeWebPush
 from genesys_stream.webpush import AsyncWebPush, WebPush
 
 DEVICE = "f" * 160
@@ -35,7 +40,7 @@ TEXT = {"llm_response": BATCH.text, "stream_id": BATCH.stream_id, "seq": "7", "o
 AT_ONCE = 50
 RUNS = 5
 
-Client = Callable[["Where", int, int], float]
+Client = Callable[[Any, int, int], float]
 """Takes where to push, how many, and how many at once; returns the CPU time in seconds."""
 
 
@@ -260,10 +265,92 @@ WEB_PUSH: dict[str, Client] = {
     "pywebpush, async": pywebpush_async,
 }
 
-SERVICES = {"FCM": FCM, "Web Push": WEB_PUSH}
+
+def serve_apns(say: Connection) -> None:
+    authority = trustme.CA()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(tls)
+    fake = FakeApns()
+    with fake.serve(tls=tls) as server:
+        say.send((f"https://localhost:{server.port}", fake.key, authority.cert_pem.bytes()))
+        time.sleep(3600)
 
 
-def in_child(client: Client, where: Where, pushes: int, at_once: int) -> float:
+@contextmanager
+def served_apns() -> Iterator[ApnsWhere]:
+    hear, say = multiprocessing.Pipe()
+    process = multiprocessing.Process(target=serve_apns, args=(say,), daemon=True)
+    process.start()
+    yield ApnsWhere(*hear.recv())
+    process.terminate()
+    process.join()
+
+
+class ApnsWhere:
+    """The server of APNs, the key that it takes, and the certificate of its authority."""
+
+    IDS = {"key_id": "ABC123DEFG", "team_id": "DEF123GHIJ", "topic": "com.example.app"}  # noqa: RUF012 - never changed
+
+    def __init__(self, url: str, key: str, certificate: bytes) -> None:
+        self.url = url
+        self.key = key
+        self.certificate = certificate
+
+
+def apns_blocking(where: ApnsWhere, pushes: int, at_once: int) -> float:
+    with Apns.from_p8(where.key, **where.IDS, base_url=where.url, certificates=where.certificate) as apns:  # type: ignore[arg-type]  # three strings
+        sink = apns.to("c0ffee", profile=None)
+        return in_threads(lambda: sink.send(sink.encode(BATCH), BATCH), pushes, at_once)
+
+
+def apns_async(where: ApnsWhere, pushes: int, at_once: int) -> float:
+    async def main() -> float:
+        async with AsyncApns.from_p8(
+            where.key, **where.IDS, base_url=where.url, certificates=where.certificate
+        ) as apns:  # type: ignore[arg-type]  # three strings
+            sink = apns.to("c0ffee", profile=None)
+            return await in_tasks(lambda: sink.send(sink.encode(BATCH), BATCH), pushes, at_once)
+
+    return asyncio.run(main())
+
+
+def aioapns(where: ApnsWhere, pushes: int, at_once: int) -> float:
+    import aioapns as library
+    from aioapns import connection
+
+    connection.APNsProductionClientProtocol.APNS_SERVER = "localhost"
+    connection.APNsProductionClientProtocol.APNS_PORT = int(where.url.rpartition(":")[2])
+    tls = ssl.create_default_context(cadata=where.certificate.decode())
+
+    async def main() -> float:
+        apns = library.APNs(key=where.key, **where.IDS, ssl_context=tls)
+
+        async def push() -> None:
+            one = library.NotificationRequest(
+                device_token="c0ffee",  # noqa: S106 - of the fake
+                message={"aps": {"content-available": 1}, **TEXT},
+                push_type=library.PushType.BACKGROUND,
+                priority=5,
+                time_to_live=0,
+            )
+            assert (await apns.send_notification(one)).is_successful  # noqa: S101 - what is measured must work
+
+        await push()
+        return await in_tasks(push, pushes, at_once)
+
+    return asyncio.run(main())
+
+
+APNS: dict[str, Client] = {
+    "genesys-stream, blocking": apns_blocking,
+    "genesys-stream, async": apns_async,
+    "aioapns": aioapns,
+}
+
+SERVICES = {"FCM": FCM, "Web Push": WEB_PUSH, "APNs": APNS}
+
+
+def in_child(client: Client, where: Any, pushes: int, at_once: int) -> float:
     """Measure in a process of its own, so that no client pays for another's threads or garbage."""
     hear, say = multiprocessing.Pipe()
 
@@ -282,13 +369,13 @@ def main() -> None:
     arguments.add_argument("--pushes", type=int, default=500, help="how many each client sends in each of its runs")
     arguments.add_argument("--only", choices=SERVICES, help="the service to measure")
     given = arguments.parse_args()
-    with served() as where:
-        for service in [given.only] if given.only else SERVICES:
+    for service in [given.only] if given.only else SERVICES:
+        with served_apns() if service == "APNs" else served() as where:
             for at_once in (1, AT_ONCE):
                 measure(service, where, given.pushes, at_once)
 
 
-def measure(service: str, where: Where, pushes: int, at_once: int) -> None:
+def measure(service: str, where: Any, pushes: int, at_once: int) -> None:
     """Let the clients of a service take turns, and print what each costs."""
     clients = SERVICES[service]
     taken: dict[str, list[float]] = {name: [] for name in clients}

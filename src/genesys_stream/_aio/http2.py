@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import closing
 from typing import Any, TypeVar
 
@@ -15,6 +16,7 @@ from .._errors import NetworkError
 from .._http import advance, log_exchange
 from .._http2 import FIRST_SECONDS, LONGEST_PAUSE, PAUSE, Connection, Connections, log
 from .session import clock
+from .tasks import on_asyncio
 
 T = TypeVar("T")
 
@@ -71,8 +73,12 @@ class Http2Session(Connections[anyio.Event]):
         failure: NetworkError | None = None
         while failure is None:
             try:
-                with anyio.fail_after(max(0.001, deadline - clock())):
-                    response = await connection.http.post(request.url, headers, request.content)
+                if on_asyncio():  # whose own timeout costs less than a cancel scope
+                    async with asyncio.timeout_at(deadline):
+                        response = await connection.http.post(request.url, headers, request.content)
+                else:
+                    with anyio.fail_after(deadline - clock()):
+                        response = await connection.http.post(request.url, headers, request.content)
                 return self.reply(connection, response)
             except Exception as error:  # noqa: BLE001 - whatever pyqwest raises becomes one of our exceptions
                 if not self.is_unprocessed(error) or clock() + pause >= deadline:

@@ -332,7 +332,7 @@ class FakeApns:
 
     # Called by the server.
 
-    def respond(self, request: Request, scripted: ApnsScripted) -> tuple[ApnsAnswer, bool]:
+    def _respond(self, request: Request, scripted: ApnsScripted) -> tuple[ApnsAnswer, bool]:
         """Answer a push, and log both; returns the answer, and whether the provider token is valid."""
         refused = self._refused_token(request)
         if refused is not None:

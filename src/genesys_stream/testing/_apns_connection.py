@@ -159,7 +159,7 @@ class ApnsConnection(asyncio.Protocol):
             body=bytes(came.body),
             connection=self._number,
         )
-        answer, trusted = self._fake.respond(request, scripted)
+        answer, trusted = self._fake._respond(request, scripted)
         if isinstance(scripted, Drop):
             self._break(reset=scripted.reset)
             return

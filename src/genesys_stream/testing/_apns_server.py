@@ -103,15 +103,15 @@ class FakeApnsServer:
     # In the server's thread.
 
     async def _main(self) -> None:
-        from ._apns_connection import ApnsConnection  # which needs h2
-
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         try:
+            from ._apns_connection import ApnsConnection  # which needs h2
+
             listener = await self._loop.create_server(
                 lambda: ApnsConnection(self._fake, self._open), self.host, self.port, ssl=self._tls, backlog=1024
             )
-        except OSError as error:
+        except (OSError, ImportError) as error:
             self._error = error
             self._ready.set()
             return
