@@ -51,6 +51,14 @@ def test_the_sandbox_shows_each_service_without_credentials(run, service):
     assert {line["to"] for line in result.events("push")} == {service}
 
 
+def test_a_token_of_apples_may_be_in_capitals(run):
+    """It is the same device."""
+    for package in NEEDS["apns"]:
+        pytest.importorskip(package, reason=f"{package} of the extra [apns] is not installed")
+
+    assert run(*QUICK, "--to", "apns:C0FFEE", "hi").report["phone"]["agrees"]
+
+
 def test_several_at_once_each_have_a_report(run):
     """The answer is asked for once; each destination is named in its lines."""
     all_installed()

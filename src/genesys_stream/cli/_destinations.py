@@ -192,7 +192,8 @@ def _open_apns(token: str, service: ServiceOptions, stack: ExitStack) -> _Opened
         return _Opened(stack.enter_context(apns.from_p8(**_apns_arguments(service))), token)
     fake, server = serve_fake("apns", stack)
     client = stack.enter_context(apns.from_p8(**fake.client_options(server)))
-    return _Opened(client, token, lambda: [e.json for e in fake.request_log if e.accepted and e.path.endswith(token)])
+    device = token.lower()
+    return _Opened(client, token, lambda: [e.json for e in fake.request_log if e.accepted and e.device == device])
 
 
 def _apns_arguments(service: ServiceOptions) -> dict[str, Any]:
