@@ -167,6 +167,13 @@ class TestHeaders:
         assert str(uuid.UUID(collapse_id("s" * 65))) == collapse_id("s" * 65)
         assert collapse_id("ein Käse") == str(uuid.UUID(collapse_id("ein Käse")))
 
+    def test_a_stream_id_may_be_any_string(self) -> None:
+        """Half a surrogate pair, too, which UTF-8 has no bytes for."""
+        ids = [collapse_id("\ud800"), collapse_id("\ud801"), push_id(Batch("x", stream_id="\ud800", seq=1), "aa")]
+
+        assert [str(uuid.UUID(one)) for one in ids] == ids
+        assert len(set(ids)) == 3
+
     def test_resends_share_one_id(self) -> None:
         """It is made of the stream, the epoch, the number and the target."""
         assert push_id(TEXT, "aa") == push_id(Batch("more text", stream_id=TEXT.stream_id, seq=1), "aa")
@@ -267,7 +274,8 @@ class TestErrors:
 
         assert isinstance(made, InvalidToken)
         assert (made.gone, made.since) == (True, 1_790_000_000.5)
-        assert error(410, "Unregistered", "soon").since is None
+        for odd in ("soon", -1, 10**400, float("inf"), float("nan")):
+            assert error(410, "Unregistered", odd).since is None
         assert error(400, "ChannelNotRegistered").gone
 
     @pytest.mark.parametrize("reason", ["BadDeviceToken", "DeviceTokenNotForTopic"])

@@ -15,7 +15,8 @@ from genesys_stream._core.relaying.delivery import Push
 from genesys_stream._core.relaying.limits import Rate, RateLimits
 from genesys_stream._core.relaying.relay import RelayState, TurnRequest
 from genesys_stream._core.relaying.sink import Channel
-from genesys_stream._core.services.fcm import FcmEncoder, collapse_id, fcm_error, fcm_receipt
+from genesys_stream._core.services.apns import collapse_id
+from genesys_stream._core.services.fcm import FcmEncoder, fcm_error, fcm_receipt
 from genesys_stream._values import Batch
 from genesys_stream._wire import join_surrogates
 from genesys_stream.testing._fcm import _android_size, _apple_size
@@ -67,12 +68,13 @@ class TestMessages:
         for batch in (BATCH, FINAL):
             assert "apns" not in encoder(platform="android").payload(batch)["message"]
 
-    @pytest.mark.parametrize("stream_id", ["x" * 65, "Zoë", "a b"])
+    @pytest.mark.parametrize("stream_id", ["x" * 65, "Zoë", "a b", "\ud800"])
     def test_a_stream_id_that_is_no_header_is_hashed(self, stream_id):
-        """Always to the same."""
-        assert len(collapse_id(stream_id)) == 32
-        assert collapse_id(stream_id) == collapse_id(stream_id) != collapse_id(stream_id + "x")
-        assert collapse_id("x" * 64) == "x" * 64
+        """To what APNs takes as well."""
+        message = encoder().payload(evolve(FINAL, stream_id=stream_id))["message"]
+
+        assert message["android"]["notification"]["tag"] == collapse_id(stream_id) != stream_id
+        assert message["apns"]["headers"]["apns-collapse-id"] == collapse_id(stream_id)
 
 
 TEXTS = {"English": "The quick brown fox. ", "emoji": "👍🏽 fine ", "JSON": '{"name": "Zoë", "tags": ["a"]}\n'}

@@ -50,13 +50,18 @@ _NAMESPACE = uuid.UUID("8f7b7d1e-5f0c-5c6e-9a41-3d2c2f1f4b60")
 
 def push_id(batch: Batch, target: str) -> str:
     """Return the `apns-id` of a push: the same for the same batch to the same target, so that resends share it."""
-    return str(uuid.uuid5(_NAMESPACE, f"{batch.stream_id}\n{batch.epoch}\n{batch.seq}\n{target}"))
+    return _uuid(f"{batch.stream_id}\n{batch.epoch}\n{batch.seq}\n{target}")
 
 
 def collapse_id(stream_id: str) -> str:
-    """Return the `apns-collapse-id` of a stream, whose notifications replace one another."""
+    """Return the `apns-collapse-id` of a stream, whose notifications replace one another: its id, if that fits."""
     fits = len(stream_id) <= COLLAPSE_BYTES and re.fullmatch(r"[!-~]+", stream_id)
-    return stream_id if fits else str(uuid.uuid5(_NAMESPACE, stream_id))
+    return stream_id if fits else _uuid(stream_id)
+
+
+def _uuid(name: str) -> str:
+    # A stream's id may be any string, halves of surrogate pairs included, which UTF-8 has no bytes for.
+    return str(uuid.uuid5(_NAMESPACE, name.encode(errors="backslashreplace").decode()))
 
 
 def check_token(argument: str, token: object) -> str:
@@ -220,6 +225,7 @@ _HINTS = {
 
 _GONE = frozenset({"Unregistered", "ExpiredToken", "ChannelNotRegistered"})
 _NOT_FOR_US = frozenset({"BadDeviceToken", "DeviceTokenNotForTopic", "BadChannelId"})
+_LATEST = 2**53  # milliseconds; a timestamp beyond is no time
 _CREDENTIALS = re.compile(r"ProviderToken$|KeyIdInToken$|^BadCertificate")
 
 _BY_STATUS: dict[int, type[StatusError]] = {
@@ -241,7 +247,7 @@ def apns_error(reply: Reply) -> StatusError:
     message = f"APNs refused the push{f': {_HINTS[reason]}' if reason in _HINTS else ''}"
     if status == 410 or reason in _GONE or reason in _NOT_FOR_US:
         since = fields.get("timestamp")
-        in_seconds = since / 1000 if isinstance(since, (int, float)) else None
+        in_seconds = since / 1000 if isinstance(since, (int, float)) and 0 <= since <= _LATEST else None
         return _errors.InvalidToken(message, gone=reason not in _NOT_FOR_US, since=in_seconds, **facts)
     if reason == "TooManyProviderTokenUpdates":
         return _errors.RateLimited(message, scope="credential", retry_after=PROVIDER_SECONDS, **facts)

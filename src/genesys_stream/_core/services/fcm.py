@@ -6,7 +6,6 @@ https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode the errors.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -19,6 +18,7 @@ from ..._errors import StatusError
 from ..._values import Batch, PushReceipt
 from ..http.exchange import Reply, status_error
 from ..relaying.payload import PayloadEncoder, json_string
+from .apns import collapse_id
 
 FCM_MAX_BYTES = 4096
 """The largest message, keys and values of `data` counted."""
@@ -38,8 +38,6 @@ _APPLE_BYTES = len(
     '"google.c.fid":"0000000000000000000000","google.c.sender.id":"000000000000",}'
 )
 _APPLE_ALERT_BYTES = _APPLE_BYTES + 80
-
-_COLLAPSE_BYTES = 64
 
 _SHORTEST_TOKEN = 8  # which is never a word of an answer
 
@@ -83,11 +81,11 @@ class FcmEncoder(PayloadEncoder):
         object.__setattr__(self, "_around", (around + len(silent) - counted[0], around + visible - counted[1]))
 
     def _wrap(self, keys: str, alert: tuple[str, str] | None, batch: Batch) -> str:
-        return self._head + keys + (self._silent if alert is None else self._visible(alert, batch.stream_id))
+        rest = self._silent if alert is None else self._visible(alert, collapse_id(batch.stream_id))
+        return self._head + keys + rest
 
-    def _visible(self, alert: tuple[str, str], stream_id: str) -> str:
-        title, body = map(json_string, alert)
-        tag = json_string(collapse_id(stream_id))
+    def _visible(self, alert: tuple[str, str], tag: str) -> str:
+        title, body, tag = map(json_string, (*alert, tag))
         apple = (
             f',"apns":{{"headers":{{"apns-priority":"10","apns-push-type":"alert","apns-collapse-id":{tag}}},'
             f'"payload":{{"aps":{{"mutable-content":1,"thread-id":{tag}}}}}}}'
@@ -108,17 +106,6 @@ class FcmEncoder(PayloadEncoder):
 
 
 _ESCAPE = re.compile(rb"\\(?:u[0-9a-f]{4}|.)")
-
-
-def collapse_id(stream_id: str) -> str:
-    """Return what visible messages of a stream are grouped and replaced by: its id, or a hash where that is no header.
-
-    https://developer.apple.com/documentation/usernotifications/sending-notification-requests-to-apns has the limit of
-    `apns-collapse-id`, 64 bytes.
-    """
-    if len(stream_id) <= _COLLAPSE_BYTES and re.fullmatch(r"[!-~]*", stream_id):
-        return stream_id
-    return hashlib.sha256(stream_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def fcm_receipt(reply: Reply) -> PushReceipt:
