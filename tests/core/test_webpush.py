@@ -16,6 +16,7 @@ from genesys_stream import (
     PayloadTooLarge,
     PermissionDenied,
     RateLimited,
+    ServerError,
     ServiceUnavailable,
     StatusError,
 )
@@ -245,6 +246,8 @@ class TestErrors:
             (413, b"", PayloadTooLarge, {}),
             (429, b"", RateLimited, {"scope": "device", "retry_after": 7.0, "retryable": True}),
             (503, b"", ServiceUnavailable, {"retry_after": 7.0, "retryable": True}),
+            (500, b"", ServerError, {"retryable": True}),
+            (501, b"", ServerError, {"retryable": False}),
             (308, b"", StatusError, {"message": "redirected, which is not followed"}),
         ],
     )

@@ -279,7 +279,9 @@ def error_of(reply: Reply, subscription: Subscription) -> StatusError:
         return _errors.InvalidToken(message, **facts, gone=False)
     if error.status == 429:  # RFC 8030, section 8.4: the service limits the messages to one subscription
         return _errors.RateLimited(message, **facts, scope="device")
-    return type(error)(message, **facts)
+    found = type(error)(message, **facts)
+    found.retryable = error.retryable or error.status == 500  # as FCM and APNs: what came twice is read once
+    return found
 
 
 def _reason(body: bytes) -> str:
