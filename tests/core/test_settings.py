@@ -1,5 +1,6 @@
 """What a client is set to, from its arguments and from the environment."""
 
+import anyio
 import pytest
 from hypothesis import given, strategies as st
 
@@ -125,6 +126,7 @@ class TestChanges:
             ("max_event_bytes", True),
             ("on_event", 1),
             ("on_event", "print"),
+            ("on_event", anyio.sleep),  # which nobody would await
             ("headers", [("X", "y")]),
             ("headers", {"X": "a\r\nY: b"}),
         ],

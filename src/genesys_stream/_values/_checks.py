@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from functools import wraps
-from inspect import signature
+from inspect import iscoroutinefunction, signature
 from typing import Any, TypeVar, cast
 
 from .. import _errors, _wire
@@ -97,10 +97,12 @@ def with_checked_names(function: F) -> F:
     return cast(F, checked)
 
 
-def check_hook(argument: str, value: object) -> None:
-    """Check that a value is callable, or None."""
+def check_hook(argument: str, value: object, *, awaited: bool = False) -> None:
+    """Check that a value is callable, or None; and no async function, which would do nothing, unless it is awaited."""
     if value is not None and not callable(value):
         raise _errors.InvalidArgument(argument, f"must be a callable, not {_wire.type_name(value)}")
+    if not awaited and iscoroutinefunction(value):
+        raise _errors.InvalidArgument(argument, "must not be an async function, because it is not awaited")
 
 
 def check_readable(argument: str, cls: object) -> None:

@@ -14,8 +14,7 @@ from attrs import evolve, field, frozen
 
 from ... import _errors
 from ..._values import ClientEvent, Timeouts
-from ..._values._checks import check_kind, check_whole
-from ..._wire import type_name
+from ..._values._checks import check_hook, check_kind, check_whole
 from .exchange import checked_headers
 from .regions import endpoints
 from .retry import Retry
@@ -85,8 +84,7 @@ class Settings(CallSettings):
         for name, cls in (("timeouts", Timeouts), ("retry", Retry)):
             check_kind(name, wanted.get(name), cls, optional=True)
         check_whole("max_event_bytes", wanted.get("max_event_bytes", 1))
-        if not callable(wanted.get("on_event", callable)):
-            raise _errors.InvalidArgument("on_event", f"must be a callable, not {type_name(wanted['on_event'])}")
+        check_hook("on_event", wanted.get("on_event"))
         if "headers" in wanted:
             wanted["headers"] = {**self.headers, **checked_headers("headers", wanted["headers"])}
         return evolve(self, **wanted) if wanted else self
