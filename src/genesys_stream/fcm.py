@@ -369,6 +369,8 @@ class _Refresh:
         from google.auth.exceptions import TransportError
 
         content = body.encode() if isinstance(body, str) else body or b""
+        if self._outcome is None:
+            self.answers.put(None)  # google-auth may try again, and nobody answers that either
         self._tell(Attempt(Request(method, url, dict(headers or {}), content, needs_token=False)))
         self._outcome = self.answers.get()
         if not isinstance(self._outcome, Reply):

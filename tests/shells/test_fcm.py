@@ -1,5 +1,6 @@
 """Pushes over FCM, against the fake: the faults, the tokens, and a client that is not ours."""
 
+import contextlib
 import json
 import logging
 import subprocess
@@ -29,9 +30,12 @@ from genesys_stream import (
     StreamAssembler,
     Timeouts,
 )
+from genesys_stream._core.http.retry import Attempt
 from genesys_stream.testing import FakeFcm
 
 pytest.importorskip("google.auth", reason="google-auth, of the extra [fcm], is not installed")
+
+from google.auth.exceptions import TransportError
 
 from genesys_stream.fcm import AsyncFcm, Fcm
 
@@ -311,6 +315,26 @@ class TestTokens:
         async with client(world, server, key_file, timeouts=Timeouts(total=0.2)) as fcm:
             with pytest.raises(Exception, match="in time"):
                 await send(world, fcm.to(DEVICE))
+
+        await world.until(lambda: "genesys-stream token" not in {thread.name for thread in threading.enumerate()})
+
+    async def test_credentials_that_try_again_leave_no_thread(self, world):
+        """Those of machines in Google Cloud make several attempts, which end where nobody waits any more."""
+
+        class Credentials:
+            project_id = "fake-project"
+
+            def refresh(self, request):
+                for _ in range(3):
+                    with contextlib.suppress(TransportError):
+                        request("http://metadata.google.internal/token")
+                raise TransportError
+
+        fcm = AsyncFcm(credentials=Credentials()) if world.name != "sync" else Fcm(credentials=Credentials())
+        flow = fcm._session._credentials.token_flow()
+        while not isinstance(wanted := next(flow), Attempt):
+            wanted.wait()
+        flow.close()
 
         await world.until(lambda: "genesys-stream token" not in {thread.name for thread in threading.enumerate()})
 
