@@ -137,7 +137,7 @@ class Connections(Generic[EventT]):
         self._closed = False
         try:
             self._make_client()
-        except (ValueError, TypeError, RuntimeError, OSError) as error:
+        except (ValueError, TypeError, RuntimeError, OSError, OverflowError) as error:
             arguments = " or ".join(
                 name for name, value in (("certificates", certificates), ("proxy", proxy)) if value is not None
             )

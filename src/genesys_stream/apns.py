@@ -75,6 +75,7 @@ class SharedToken:
 
 
 _shared: WeakValueDictionary[tuple[str, str, bytes], SharedToken] = WeakValueDictionary()
+_shared_lock = threading.Lock()
 
 
 class ApnsKey:
@@ -138,9 +139,10 @@ def _shared_token(pem: bytes, key_id: str, team_id: str) -> SharedToken:
         return jwt.encode({"iss": team_id, "iat": now}, key, algorithm="ES256", headers={"kid": key_id})
 
     name = (team_id, key_id, public)
-    shared = _shared.get(name)
-    if shared is None:
-        shared = _shared[name] = SharedToken(sign)
+    with _shared_lock:
+        shared = _shared.get(name)
+        if shared is None:
+            shared = _shared[name] = SharedToken(sign)
     return shared
 
 

@@ -348,6 +348,7 @@ class TestArguments:
             ({"topic": "two words"}, InvalidArgument, "topic"),
             ({"sandbox": "yes"}, InvalidArgument, "sandbox"),
             ({"rate": 5}, InvalidArgument, "rate"),
+            ({"max_connections": 2**80}, InvalidArgument, "max_connections"),
             ({"certificates": b"nonsense"}, InvalidArgument, "certificates"),
             ({"base_url": "http://push.example.com"}, ConfigurationError, "allow_insecure_http"),
             ({"timeout": 1}, InvalidArgument, "timeouts"),
