@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import threading
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 from . import _errors
 from ._aio.session import HttpSession as AsyncHttpSession
@@ -24,12 +25,13 @@ from ._core.relaying.limits import Profile, Rate, RateLimits
 from ._core.relaying.payload import PayloadEncoder
 from ._core.relaying.sink import AsyncSink, Sink
 from ._core.services.send import send_once
-from ._errors import InvalidToken, StatusError
+from ._errors import InvalidArgument, InvalidToken, StatusError
 from ._hooks import log_failure
 from ._http import check_client, check_transport
 from ._sync.session import HttpSession
 from ._values import Batch, ClientEvent, PushReceipt, Timeouts
 from ._values._checks import check_hook, check_kind, check_whole
+from ._wire import type_name
 
 ReceiptT = TypeVar("ReceiptT")
 SinkT = TypeVar("SinkT")
@@ -53,6 +55,8 @@ class PushService(Generic[ReceiptT, SinkT]):
         on_invalid_token: Called with a device token and the `InvalidToken` that it was answered with.
     """
 
+    _awaits: ClassVar[bool]
+
     def __init__(
         self,
         credentials: TokenSource | None,
@@ -69,7 +73,7 @@ class PushService(Generic[ReceiptT, SinkT]):
         check_kind("rate", rate, Rate, optional=True)
         check_whole("max_connections", max_connections)
         check_hook("on_event", on_event)
-        check_hook("on_invalid_token", on_invalid_token)
+        check_hook("on_invalid_token", on_invalid_token, awaited=self._awaits)
         self._settings = CallSettings(timeouts=timeouts or Timeouts(), on_event=on_event)
         self._on_invalid_token = on_invalid_token
         self._limits = RateLimits(rate, threading.Lock())
@@ -140,6 +144,8 @@ class PushService(Generic[ReceiptT, SinkT]):
 class BlockingService(PushService[PushReceipt, Sink]):
     """A push service, blocking."""
 
+    _awaits = False
+
     def _open(self, http: Any, credentials: TokenSource | None, max_connections: int, transport: str) -> None:
         check_client(http, awaits=False)
         check_transport(transport, http, awaits=False)
@@ -174,6 +180,8 @@ class BlockingService(PushService[PushReceipt, Sink]):
 
 class AsyncService(PushService[Coroutine[Any, Any, PushReceipt], AsyncSink]):
     """A push service, async."""
+
+    _awaits = True
 
     def _open(self, http: Any, credentials: TokenSource | None, max_connections: int, transport: str) -> None:
         check_client(http, awaits=True)
@@ -212,6 +220,16 @@ class AsyncService(PushService[Coroutine[Any, Any, PushReceipt], AsyncSink]):
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.aclose()
+
+
+def check_path(path: object) -> None:
+    """Check that a value is the path of a file.
+
+    Raises:
+        InvalidArgument: It is not.
+    """
+    if not isinstance(path, (str, os.PathLike)):
+        raise InvalidArgument("path", f"must be the path of a file, not {type_name(path)}")
 
 
 def missing_extra(service: str, extra: str) -> _errors.ConfigurationError:

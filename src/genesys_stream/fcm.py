@@ -25,10 +25,11 @@ from ._core.http.tokens import Grant, Hidden, is_token
 from ._core.relaying.limits import ANDROID_FOREGROUND, Profile, Rate
 from ._core.relaying.payload import TITLE, Caption, count_received
 from ._core.relaying.sink import AsyncSink, Sink
+from ._core.services.apns import check_word
 from ._core.services.fcm import FCM_MAX_BYTES, FcmEncoder, fcm_error, fcm_receipt
 from ._errors import GenesysStreamError, InvalidArgument, InvalidToken, NetworkError
 from ._http import MAX_CONNECTIONS
-from ._services import AsyncService, BlockingService, PushService, missing_extra
+from ._services import AsyncService, BlockingService, PushService, check_path, missing_extra
 from ._values import Batch, ClientEvent, PushReceipt, Timeouts
 from ._values._checks import shown, with_checked_names
 from ._wire import type_name
@@ -206,11 +207,9 @@ class _Service(PushService[ReceiptT, SinkT]):
             raise InvalidArgument("token", "must be given, or fid in its place; not both")
         kind: Literal["token", "fid"] = "fid" if token is None else "token"
         target = token if fid is None else fid
-        if not isinstance(target, str) or not target.strip():
-            raise InvalidArgument(kind, f"must be a string that is not empty, not {type_name(target)}")
+        target = Hidden(check_word(kind, target))
         if platform not in _PLATFORMS:
             raise InvalidArgument("platform", f"must be 'any' or 'android', not {shown(platform)}")
-        target = Hidden(target)
         encoder = FcmEncoder(
             kind,
             target,
@@ -286,8 +285,7 @@ class _KeyFile:
     """The key of a service account in a file, which is read again for each token."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        if not isinstance(path, (str, os.PathLike)):
-            raise InvalidArgument("path", f"must be the path of a file, not {type_name(path)}")
+        check_path(path)
         self._path = path
         self.project_id = self._read().project_id
         self.token: str | None = None
@@ -369,10 +367,10 @@ class _Refresh:
         from google.auth.exceptions import TransportError
 
         content = body.encode() if isinstance(body, str) else body or b""
-        if self._outcome is None:
-            self.answers.put(None)  # google-auth may try again, and nobody answers that either
         self._tell(Attempt(Request(method, url, dict(headers or {}), content, needs_token=False)))
         self._outcome = self.answers.get()
+        if self._outcome is None:
+            self.answers.put(None)  # google-auth may try again, and nobody answers that either
         if not isinstance(self._outcome, Reply):
             raise TransportError("there was no answer")  # type: ignore[no-untyped-call]
         return _Response(self._outcome.status, self._outcome.headers, self._outcome.body)
@@ -431,7 +429,7 @@ def _google() -> None:
 
 def _project_of(project_id: object, credentials: Any) -> str:
     if project_id is None:
-        project_id = getattr(credentials, "project_id", None) or os.environ.get("GOOGLE_CLOUD_PROJECT")
+        project_id = getattr(credentials, "project_id", None) or os.environ.get("GOOGLE_CLOUD_PROJECT") or None
     if project_id is None:
         msg = "the Firebase project is not known: write project_id=..., or set GOOGLE_CLOUD_PROJECT"
         raise _errors.ConfigurationError(msg)

@@ -32,7 +32,7 @@ from ._core.services.webpush import (
 )
 from ._errors import InvalidArgument, InvalidToken
 from ._http import MAX_CONNECTIONS
-from ._services import AsyncService, BlockingService, PushService, missing_extra
+from ._services import AsyncService, BlockingService, PushService, check_path, missing_extra
 from ._values import Batch, ClientEvent, PushReceipt, Timeouts
 from ._values._checks import check_kind, shown, with_checked_names
 from ._wire import type_name
@@ -125,7 +125,9 @@ class _WebPush(PushService[ReceiptT, SinkT]):
 
         Raises:
             ConfigurationError: The file cannot be read, or as for the class.
+            InvalidArgument: As for the class.
         """
+        check_path(path)
         try:
             private_key = Path(path).read_text(encoding="ascii")
         except (OSError, ValueError) as error:

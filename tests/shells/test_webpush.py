@@ -172,6 +172,15 @@ class TestFaults:
 
         assert ended == [subscription["endpoint"]]
 
+    def test_a_hook_that_nobody_awaits(self):
+        """A blocking client refuses an async one, which would do nothing."""
+
+        async def forget(endpoint, error):
+            raise AssertionError
+
+        with pytest.raises(InvalidArgument, match="on_invalid_token must not be an async function"):
+            WebPush(KEY, subject=SUBJECT, on_invalid_token=forget)
+
     async def test_rate_limit(self, world, fake, server):
         """A 429 holds back one browser, with all that comes meanwhile, and no other."""
         async with pushing(world) as push:
@@ -484,6 +493,8 @@ class TestConstructors:
             cls.from_env(private_key=KEY)
         with pytest.raises(ConfigurationError, match="cannot be read: FileNotFoundError"):
             cls.from_pem_file(tmp_path / "none.pem", subject=SUBJECT)
+        with pytest.raises(InvalidArgument, match="path must be the path of a file, not int"):
+            cls.from_pem_file(3, subject=SUBJECT)
 
     def test_without_the_extra(self):
         """The module is imported without it, and the error says how to install it."""
