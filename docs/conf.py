@@ -47,6 +47,7 @@ nitpick_ignore_regex = [
     (r"py:.*", r"(anyio|asyncio|attrs?|cattrs|click|collections|contextlib|datetime|enum|http|httpx\d?|json)(\..*)?"),
     (r"py:.*", r"(logging|os|pathlib|re|ssl|trio|types|typing|typing_extensions|uuid)(\..*)?"),
     (r"py:.*", r"(TypeVar|ParamSpec|optional)"),
+    (r"py:.*", r"genesys_stream\.testing\._script\.ScriptedT"),  # the values of a script, which its text names
     (r"py:.*", r"(Caption|Finder|Piece|Scripted)"),  # aliases, which the text around them explains
     (
         r"py:.*",
