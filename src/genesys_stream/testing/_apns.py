@@ -6,7 +6,6 @@ import json
 import re
 import time
 import uuid
-from collections import deque
 from collections.abc import Callable, Mapping
 from threading import Lock
 from typing import Any, TypeAlias
@@ -14,6 +13,8 @@ from typing import Any, TypeAlias
 from attrs import evolve, frozen
 
 from ._apns_server import FakeApnsServer
+from ._script import Queue
+from ._service import Timed
 from ._values import Drop, Request
 
 _BROADCAST = re.compile(r"/4/broadcasts/apps/([^/]+)")
@@ -78,7 +79,7 @@ class LimitStreams:
     streams: int = 1
 
 
-ApnsScripted: TypeAlias = "ApnsAnswer | RefuseStream | NeverAnswer | Drop | GoAway | LimitStreams"
+ApnsScripted: TypeAlias = ApnsAnswer | RefuseStream | NeverAnswer | Drop | GoAway | LimitStreams
 
 
 @frozen(kw_only=True)
@@ -109,34 +110,15 @@ class ApnsEntry(Request):
         return found[1] if found else ""
 
 
-class ApnsScript:
-    """What the next pushes are answered; what is not scripted is accepted if it is in order."""
+class ApnsScript(Queue[ApnsScripted]):
+    """What the next pushes are answered; what is not scripted is accepted if it is in order.
+
+    `queue` takes `ApnsAnswer`, `RefuseStream`, `NeverAnswer`, `GoAway`, `LimitStreams`, and `Drop`, with which the push
+    is taken, and its answer lost.
+    """
 
     def __init__(self) -> None:
-        self._lock = Lock()
-        self._queue: deque[ApnsScripted] = deque()
-        self._always: ApnsScripted = ApnsAnswer()
-
-    def queue(self, *scripted: ApnsScripted, times: int | None = 1) -> None:
-        """Queue what is answered: `ApnsAnswer`, `RefuseStream`, `NeverAnswer`, `GoAway`, `LimitStreams` or `Drop`.
-
-        With `Drop` the push is taken, and its answer lost.
-
-        Args:
-            *scripted: What to answer, one after the other.
-            times: For how many pushes each; None for always, of which there can be one.
-
-        Raises:
-            ValueError: `times` is below 1.
-        """
-        if times is not None and times < 1:
-            msg = f"times must be at least 1, or None for always; got {times}"
-            raise ValueError(msg)
-        with self._lock:
-            if times is None:
-                self._always = scripted[-1]
-            else:
-                self._queue.extend(what for what in scripted for _ in range(times))
+        super().__init__(ApnsAnswer())
 
     def fail(
         self,
@@ -165,19 +147,8 @@ class ApnsScript:
         """Accept pushes that are in order, after so many seconds."""
         self.queue(ApnsAnswer(after=after), times=times)
 
-    def clear(self) -> None:
-        """Remove everything that was scripted."""
-        with self._lock:
-            self._queue.clear()
-            self._always = ApnsAnswer()
 
-    def next(self) -> ApnsScripted:
-        """Return what answers the next push, and remove it from the queue."""
-        with self._lock:
-            return self._queue.popleft() if self._queue else self._always
-
-
-class FakeApns:
+class FakeApns(Timed):
     """An APNs that runs on your machine with no account: scripted, and with a log of the pushes that it got.
 
     It speaks HTTP/2, and checks provider tokens, headers and sizes.
@@ -225,6 +196,7 @@ class FakeApns:
         on_request: Callable[[ApnsEntry], object] | None = None,
     ) -> None:
         _need("h2", "jwt", "cryptography")
+        super().__init__(clock)
         self.key_id = key_id
         self.team_id = team_id
         self.topic = topic
@@ -234,8 +206,6 @@ class FakeApns:
         self.on_request = on_request
         self.push = ApnsScript()
         self.key = ""
-        self._clock = clock
-        self._advanced = 0.0
         self._lock = Lock()
         self._log: list[ApnsEntry] = []
         self._dead: dict[str, float | None] = {}
@@ -268,19 +238,7 @@ class FakeApns:
             "base_url": server.base_url,
         }
 
-    # The clock, the key and the devices.
-
-    def now(self) -> float:
-        """Return the fake's time, in seconds since 1970."""
-        return self._clock() + self._advanced
-
-    def advance(self, seconds: float) -> None:
-        """Move the fake's time forward, so that tokens expire; nothing sleeps.
-
-        Args:
-            seconds: By how much.
-        """
-        self._advanced += seconds
+    # The key and the devices.
 
     def rotate_key(self, key_id: str) -> None:
         """Make a new key, in `key`, and accept no other one from now on.

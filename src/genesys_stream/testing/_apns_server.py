@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from threading import Event, Thread
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
+
+from ._server import ServerThread
 
 if TYPE_CHECKING:
     from ._apns import FakeApns
     from ._apns_connection import ApnsConnection
 
 
-class FakeApnsServer:
+class FakeApnsServer(ServerThread):
     """A `FakeApns` that listens on a TCP port; made by `FakeApns.serve`, started and stopped by `with`.
 
     Attributes:
@@ -22,60 +21,14 @@ class FakeApnsServer:
     """
 
     def __init__(self, fake: FakeApns, host: str, port: int, tls: Any) -> None:
-        self.host = host
-        self.port = port
+        super().__init__(host, port)
         self._fake = fake
         self._tls = tls
         if tls is not None:
             tls.set_alpn_protocols(["h2"])
+            self._scheme = "https"
         self._open: set[ApnsConnection] = set()
-        self._thread: Thread | None = None
-        self._loop: asyncio.AbstractEventLoop
-        self._stop: asyncio.Event
-        self._ready = Event()
-        self._error: BaseException | None = None
-
-    @property
-    def base_url(self) -> str:
-        """Where it is, for a client's `base_url`."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'http' if self._tls is None else 'https'}://{host}:{self.port}"
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def start(self) -> Self:
-        """Start to listen.
-
-        Returns:
-            The server itself.
-
-        Raises:
-            OSError: The address cannot be listened on.
-            RuntimeError: It was started before.
-        """
-        if self._thread is not None:
-            msg = "a FakeApnsServer starts once; call serve() for another one"
-            raise RuntimeError(msg)
-        self._thread = Thread(target=lambda: asyncio.run(self._main()), name="FakeApns", daemon=True)
-        self._thread.start()
-        self._ready.wait()
-        if self._error is not None:
-            self._thread.join()
-            raise self._error
-        return self
-
-    def stop(self) -> None:
-        """Stop listening and close every connection at once."""
-        if self._thread is not None and self._thread.is_alive():
-            with contextlib.suppress(RuntimeError):  # the loop may have closed in the meantime
-                self._loop.call_soon_threadsafe(self._stop.set)
-            self._thread.join()
+        self._listener: asyncio.Server
 
     def go_away(self, *, two_steps: bool = False) -> None:
         """Send a GOAWAY on every connection: what has come is answered, what comes later is not.
@@ -98,27 +51,20 @@ class FakeApnsServer:
             for connection in tuple(self._open):
                 act(connection)
 
-        asyncio.run_coroutine_threadsafe(run(), self._loop).result()
+        self._run(run())
 
     # In the server's thread.
 
-    async def _main(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        try:
-            from ._apns_connection import ApnsConnection  # which needs h2
+    async def _listen(self) -> None:
+        from ._apns_connection import ApnsConnection  # which needs h2
 
-            listener = await self._loop.create_server(
-                lambda: ApnsConnection(self._fake, self._open), self.host, self.port, ssl=self._tls, backlog=1024
-            )
-        except (OSError, ImportError) as error:
-            self._error = error
-            self._ready.set()
-            return
-        self.port = listener.sockets[0].getsockname()[1]
-        self._ready.set()
-        await self._stop.wait()
-        listener.close()
+        self._listener = await self._loop.create_server(
+            lambda: ApnsConnection(self._fake, self._open), self.host, self.port, ssl=self._tls, backlog=1024
+        )
+        self.port = self._listener.sockets[0].getsockname()[1]
+
+    async def _unlisten(self) -> None:
+        self._listener.close()
         for connection in tuple(self._open):
             connection.abort()
-        await listener.wait_closed()
+        await self._listener.wait_closed()

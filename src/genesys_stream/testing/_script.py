@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from threading import Lock
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 from ._bodies import encode, event
 from ._scripted import (
@@ -26,23 +26,23 @@ from ._scripted import (
 from ._texts import tokenise
 from ._values import Answer, Drop, Entry, Piece, Refuse, headers_of
 
+ScriptedT = TypeVar("ScriptedT")
 
-class Script:
-    """What one route answers next: first what was queued, in order, then what it always answers.
 
-    Every method takes `times`: how many requests it is for; None makes it the answer of all further requests
-    that nothing else is queued for.
-    Requests without a valid token do not use up the script, nor do those over the fake's rate limit.
+class Queue(Generic[ScriptedT]):
+    """What is answered next: first what was queued, in order, then what is always answered.
+
+    Args:
+        usual: What is answered where nothing is scripted.
     """
 
-    def __init__(self, requests: Callable[[], list[Entry]]) -> None:
-        self._requests = requests
+    def __init__(self, usual: ScriptedT) -> None:
         self._lock = Lock()
-        self._queue: deque[Scripted] = deque()
-        self._always: Scripted = Handle()
+        self._queue: deque[ScriptedT] = deque()
+        self._usual = self._always = usual
 
-    def queue(self, *scripted: Scripted, times: int | None = 1) -> None:
-        """Queue values such as `Say` and `Answer`.
+    def queue(self, *scripted: ScriptedT, times: int | None = 1) -> None:
+        """Queue values that say what is answered.
 
         Args:
             *scripted: What to answer, one after the other.
@@ -64,9 +64,9 @@ class Script:
         """Remove everything that was scripted."""
         with self._lock:
             self._queue.clear()
-            self._always = Handle()
+            self._always = self._usual
 
-    def next(self) -> Scripted:
+    def next(self) -> ScriptedT:
         """Return what answers the next request, and remove it from the queue."""
         with self._lock:
             return self._queue.popleft() if self._queue else self._always
@@ -76,6 +76,19 @@ class Script:
         """How many requests have something queued for them."""
         with self._lock:
             return len(self._queue)
+
+
+class Script(Queue[Scripted]):
+    """What one route answers next: first what was queued, in order, then what it always answers.
+
+    Every method takes `times`: how many requests it is for; None makes it the answer of all further requests
+    that nothing else is queued for. `queue` takes values such as `Say` and `Answer`.
+    Requests without a valid token do not use up the script, nor do those over the fake's rate limit.
+    """
+
+    def __init__(self, requests: Callable[[], list[Entry]]) -> None:
+        super().__init__(Handle())
+        self._requests = requests
 
     @property
     def requests(self) -> list[Entry]:

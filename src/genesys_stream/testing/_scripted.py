@@ -120,7 +120,7 @@ class Handle:
     before: tuple[Piece, ...] = ()
 
 
-Scripted: TypeAlias = "Answer | Say | Fail | Handle"
+Scripted: TypeAlias = Answer | Say | Fail | Handle
 
 
 def too_many_requests(retry_after: float | datetime | str | None, limit: Mapping[str, Any] | None = None) -> Fail:

@@ -13,33 +13,30 @@ from ._connection import Connection
 from ._responder import Responder
 
 
-class FakeServer:
-    """A `FakeGenesys` that listens on a TCP port; made by `FakeGenesys.serve`, started and stopped by `with`.
+class ServerThread:
+    """A server on the loopback, with an event loop in a thread of its own; started and stopped by `with`.
 
     Attributes:
         host: The address that it listens on.
         port: The port; once started, the real one.
     """
 
-    def __init__(self, app: Responder, clock: Callable[[], float], host: str, port: int) -> None:
+    _scheme = "http"
+
+    def __init__(self, host: str, port: int) -> None:
         self.host = host
         self.port = port
-        self._app = app
-        self._clock = clock
-        self._connections: set[Connection] = set()
         self._thread: Thread | None = None
         self._loop: asyncio.AbstractEventLoop
-        self._listener: asyncio.Server | None = None
         self._stop: asyncio.Event
         self._ready = Event()
-        self._stopped = Event()
         self._error: BaseException | None = None
 
     @property
     def base_url(self) -> str:
         """Where it is, for a client's `base_url` and `login_url`, or for its `region`."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"{self._scheme}://{host}:{self.port}"
 
     def __enter__(self) -> Self:
         return self.start()
@@ -59,10 +56,11 @@ class FakeServer:
             OSError: The address cannot be listened on.
             RuntimeError: It was started before.
         """
+        name = type(self).__name__
         if self._thread is not None:
-            msg = "a FakeServer starts once; call serve() for another one"
+            msg = f"a {name} starts once; call serve() for another one"
             raise RuntimeError(msg)
-        self._thread = Thread(target=lambda: asyncio.run(self._main()), name="FakeGenesys", daemon=True)
+        self._thread = Thread(target=lambda: asyncio.run(self._main()), name=name, daemon=True)
         self._thread.start()
         self._ready.wait()
         if self._error is not None:
@@ -77,6 +75,49 @@ class FakeServer:
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._stop.set)
             self._thread.join()
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result()
+
+    # In the server's thread.
+
+    async def _main(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        try:
+            await self._listen()
+        except (OSError, ImportError) as error:
+            self._error = error
+            return
+        finally:
+            self._ready.set()
+        try:
+            await self._stop.wait()
+        finally:
+            await self._unlisten()
+
+    async def _listen(self) -> None:
+        raise NotImplementedError
+
+    async def _unlisten(self) -> None:
+        raise NotImplementedError
+
+
+class FakeServer(ServerThread):
+    """A fake that listens on a TCP port; made by its `serve`, started and stopped by `with`.
+
+    Attributes:
+        host: The address that it listens on.
+        port: The port; once started, the real one.
+    """
+
+    def __init__(self, app: Responder, clock: Callable[[], float], host: str, port: int) -> None:
+        super().__init__(host, port)
+        self._app = app
+        self._clock = clock
+        self._connections: set[Connection] = set()
+        self._listener: asyncio.Server | None = None
+        self._stopped = Event()
 
     def wait(self) -> None:
         """Block until `stop` is called or Ctrl-C is pressed, which stops the server."""
@@ -99,25 +140,12 @@ class FakeServer:
         finally:
             self._run(self._listen())
 
-    def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result()
-
     # In the server's thread.
 
     async def _main(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
         try:
-            await self._listen()
-        except OSError as error:
-            self._error = error
-            return
+            await super()._main()
         finally:
-            self._ready.set()
-        try:
-            await self._stop.wait()
-        finally:
-            await self._unlisten()
             self._stopped.set()
 
     async def _listen(self) -> None:

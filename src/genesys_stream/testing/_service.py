@@ -12,7 +12,31 @@ from ._transport import FakeTransport
 from ._values import Entry
 
 
-class FakeService:
+class Timed:
+    """A fake with a clock of its own, which can be moved forward.
+
+    Args:
+        clock: Returns seconds since 1970.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._advanced = 0.0
+
+    def now(self) -> float:
+        """Return the fake's time, in seconds since 1970."""
+        return self._clock() + self._advanced
+
+    def advance(self, seconds: float) -> None:
+        """Move the fake's time forward: tokens expire, windows of the rate limit pass; nothing sleeps.
+
+        Args:
+            seconds: By how much.
+        """
+        self._advanced += seconds
+
+
+class FakeService(Timed):
     """The base of a fake: in memory, give its `transport` to an httpx client; on the loopback, `serve()` it.
 
     Attributes:
@@ -20,9 +44,8 @@ class FakeService:
     """
 
     def __init__(self, responder: Responder, clock: Callable[[], float]) -> None:
+        super().__init__(clock)
         self._responder = responder
-        self._clock = clock
-        self._advanced = 0.0
         self.transport = FakeTransport(responder, self.now)
 
     def transport_for(self, http: ModuleType) -> Any:
@@ -47,18 +70,6 @@ class FakeService:
             The server, which listens from `start()` on, or inside its `with` block.
         """
         return FakeServer(self._responder, self.now, host, port)
-
-    def now(self) -> float:
-        """Return the fake's time, in seconds since 1970."""
-        return self._clock() + self._advanced
-
-    def advance(self, seconds: float) -> None:
-        """Move the fake's time forward: tokens expire, windows of the rate limit pass; nothing sleeps.
-
-        Args:
-            seconds: By how much.
-        """
-        self._advanced += seconds
 
     @property
     def request_log(self) -> list[Entry]:
