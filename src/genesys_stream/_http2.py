@@ -192,11 +192,10 @@ class Connections(Generic[EventT]):
         """Return for how many seconds a push may take, all tries together."""
         return shortest(settings.timeouts.total, answer_within, LONGEST_SECONDS) or 0.0
 
-    def reply(self, connection: Connection[EventT], response: Any) -> Reply:
-        """Return the reply that a response is."""
-        connection.note(silent=False)
+    def reply(self, response: Any, token: str) -> Reply:
+        """Return the reply that a response is to a request with that token."""
         headers = {name.lower(): value for name, value in response.headers.items()}
-        return Reply(response.status, headers, response.content, None, time.time())
+        return Reply(response.status, headers, response.content, token, time.time())
 
     def is_unprocessed(self, error: Exception) -> bool:
         """Return whether an exception says that the service has certainly not processed the push."""

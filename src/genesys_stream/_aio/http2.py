@@ -7,15 +7,14 @@ from contextlib import closing
 from typing import Any, TypeVar
 
 import anyio
-from attrs import evolve
 
-from .._core.http.exchange import Reply, Request
+from .._core.http.exchange import Request
 from .._core.http.retry import Attempt, Outcome, RequestFlow
 from .._core.http.settings import CallSettings
 from .._errors import NetworkError
 from .._http import advance, log_exchange
 from .._http2 import FIRST_SECONDS, LONGEST_PAUSE, PAUSE, Connection, Connections, log
-from .session import clock
+from .session import Clock, clock_here
 from .tasks import on_asyncio
 
 T = TypeVar("T")
@@ -40,35 +39,35 @@ class Http2Session(Connections[anyio.Event]):
         return result
 
     async def _attempt(self, attempt: Attempt, settings: CallSettings, answer_within: float | None) -> Outcome:
+        clock = clock_here()
         started = clock()
         outcome: Outcome
         token, headers = self.prepare(attempt, settings)
+        deadline = started + self.seconds(settings, answer_within)
         try:
-            reply = await self._post(attempt.request, headers, self.seconds(settings, answer_within))
-            outcome = evolve(reply, token=token)
+            outcome = self.reply(await self._post(attempt.request, headers, deadline, clock), token)
         except NetworkError as error:
             outcome = error
         log_exchange(log, settings, attempt, outcome, clock() - started)
         return outcome
 
-    async def _post(self, request: Request, headers: dict[str, str], timeout: float) -> Reply:
+    async def _post(self, request: Request, headers: dict[str, str], deadline: float, clock: Clock) -> Any:
         """Send a request, again for as long as the service says that it has not processed it."""
-        deadline = clock() + timeout
         connection = self.connection()
         if connection.is_open:
-            return await self._send(connection, request, headers, deadline)
+            return await self._send(connection, request, headers, deadline, clock)
         if not connection.is_first():
-            with anyio.move_on_after(min(timeout, FIRST_SECONDS)):
+            with anyio.move_on_after(min(deadline - clock(), FIRST_SECONDS)):
                 await connection.opened.wait()
-            return await self._send(connection, request, headers, deadline)
+            return await self._send(connection, request, headers, deadline, clock)
         try:
-            return await self._send(connection, request, headers, deadline)
+            return await self._send(connection, request, headers, deadline, clock)
         finally:
             connection.open()
 
     async def _send(
-        self, connection: Connection[Any], request: Request, headers: dict[str, str], deadline: float
-    ) -> Reply:
+        self, connection: Connection[Any], request: Request, headers: dict[str, str], deadline: float, clock: Clock
+    ) -> Any:
         pause = PAUSE
         failure: NetworkError | None = None
         while failure is None:
@@ -79,7 +78,8 @@ class Http2Session(Connections[anyio.Event]):
                 else:
                     with anyio.fail_after(deadline - clock()):
                         response = await connection.http.post(request.url, headers, request.content)
-                return self.reply(connection, response)
+                connection.note(silent=False)
+                return response
             except Exception as error:  # noqa: BLE001 - whatever pyqwest raises becomes one of our exceptions
                 if not self.is_unprocessed(error) or clock() + pause >= deadline:
                     failure = self.failure(error, connection)

@@ -7,9 +7,7 @@ import time
 from contextlib import closing
 from typing import Any, TypeVar
 
-from attrs import evolve
-
-from .._core.http.exchange import Reply, Request
+from .._core.http.exchange import Request
 from .._core.http.retry import Attempt, Outcome, RequestFlow
 from .._core.http.settings import CallSettings
 from .._errors import NetworkError
@@ -43,13 +41,13 @@ class Http2Session(Connections[threading.Event]):
         outcome: Outcome
         token, headers = self.prepare(attempt, settings)
         try:
-            outcome = evolve(self._post(attempt.request, headers, self.seconds(settings, answer_within)), token=token)
+            outcome = self.reply(self._post(attempt.request, headers, self.seconds(settings, answer_within)), token)
         except NetworkError as error:
             outcome = error
         log_exchange(log, settings, attempt, outcome, clock() - started)
         return outcome
 
-    def _post(self, request: Request, headers: dict[str, str], timeout: float) -> Reply:
+    def _post(self, request: Request, headers: dict[str, str], timeout: float) -> Any:
         """Send a request, again for as long as the service says that it has not processed it."""
         deadline = clock() + timeout
         if (leaving := leave_by.get()) is not None:
@@ -65,13 +63,15 @@ class Http2Session(Connections[threading.Event]):
         finally:
             connection.open()
 
-    def _send(self, connection: Connection[Any], request: Request, headers: dict[str, str], deadline: float) -> Reply:
+    def _send(self, connection: Connection[Any], request: Request, headers: dict[str, str], deadline: float) -> Any:
         pause = PAUSE
         failure: NetworkError | None = None
         while failure is None:
             try:
                 left = max(0.001, deadline - clock())
-                return self.reply(connection, connection.http.post(request.url, headers, request.content, timeout=left))
+                response = connection.http.post(request.url, headers, request.content, timeout=left)
+                connection.note(silent=False)
+                return response
             except Exception as error:  # noqa: BLE001 - whatever pyqwest raises becomes one of our exceptions
                 if not self.is_unprocessed(error) or clock() + pause >= deadline:
                     failure = self.failure(error, connection)
