@@ -156,9 +156,13 @@ class _Service(PushService[ReceiptT, SinkT]):
             arguments.setdefault("project_id", project_id)
             return cls(credentials=credentials, **arguments)
         # Outside of the handler, so that no report shows what google-auth's frames have read.
+        if os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
+            problem = "the file that GOOGLE_APPLICATION_CREDENTIALS names is missing, or has no credentials that work"
+        else:
+            problem = "there are no application default credentials that can be used"
         msg = (
-            "there are no application default credentials that can be used: set GOOGLE_APPLICATION_CREDENTIALS to the "
-            f"file of a service account, and GOOGLE_CLOUD_PROJECT beside that of a workload identity ({kind})"
+            f"{problem}: set GOOGLE_APPLICATION_CREDENTIALS to the file of a service account, and "
+            f"GOOGLE_CLOUD_PROJECT beside that of a workload identity ({kind})"
         )
         raise _errors.ConfigurationError(msg)
 

@@ -379,7 +379,7 @@ class TestTokens:
 
         assert fake.messages[0]["fid"] == "installation"
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key_file.with_name("none.json")))
-        with pytest.raises(ConfigurationError, match="set GOOGLE_APPLICATION_CREDENTIALS"):
+        with pytest.raises(ConfigurationError, match="that GOOGLE_APPLICATION_CREDENTIALS names is missing"):
             Fcm.from_env()
 
     def test_a_workload_identity(self, fake, server, tmp_path, monkeypatch):
