@@ -94,7 +94,7 @@ class Connection(Generic[EventT]):
 
 
 class Connections(Generic[EventT]):
-    """The base of `Http2` in both shells.
+    """The base of `Http2Session` in both shells.
 
     Args:
         tokens: Where the tokens come from.

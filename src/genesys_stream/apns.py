@@ -106,7 +106,7 @@ def _read(key: object) -> bytes:
         try:
             return key.read_bytes()
         except OSError as error:
-            msg = f"the key cannot be read: {error.strerror or type(error).__name__}"
+            msg = f"the .p8 file of the key cannot be read: {error.strerror or type(error).__name__}"
             raise ConfigurationError(msg) from error
     if isinstance(key, str):
         if "-----BEGIN" not in key:

@@ -155,9 +155,13 @@ class _Service(PushService[ReceiptT, SinkT]):
             arguments.setdefault("project_id", project_id)
             return cls(credentials=credentials, **arguments)
         # Outside of the handler, so that no report shows what google-auth's frames have read.
+        if os.environ.get("GOOGLE_APPLICATION_CREDENTIALS"):
+            problem = "the file that GOOGLE_APPLICATION_CREDENTIALS names is missing, or has no credentials that work"
+        else:
+            problem = "there are no application default credentials that can be used"
         msg = (
-            "there are no application default credentials that can be used: set GOOGLE_APPLICATION_CREDENTIALS to the "
-            f"file of a service account, and GOOGLE_CLOUD_PROJECT beside that of a workload identity ({kind})"
+            f"{problem}: set GOOGLE_APPLICATION_CREDENTIALS to the file of a service account, and "
+            f"GOOGLE_CLOUD_PROJECT beside that of a workload identity ({kind})"
         )
         raise _errors.ConfigurationError(msg)
 
@@ -180,7 +184,7 @@ class _Service(PushService[ReceiptT, SinkT]):
         """Make a sink for `relay`: one message to one device for each batch.
 
         Messages are silent on the way, and are delivered now or never; the last one is a notification, which waits for
-        the device for an hour.
+        an Android phone or a browser for an hour, and for an iPhone as long as FCM and APNs keep it.
 
         Args:
             token: The registration token of the app on the device.
@@ -192,7 +196,8 @@ class _Service(PushService[ReceiptT, SinkT]):
             mode: What the messages hold: "delta", the new text alone; "tail", the end of the text before it as well; or
                 "snapshot", all of the text before it, as far as it fits.
             alert: Which messages show a notification: the "final" one alone, or "all".
-            platform: "android" if the device is no iPhone, so that messages have room for more text; else "any".
+            platform: "android" if the device is surely an Android phone, so that messages have room for more text; else
+                "any".
             max_payload_bytes: The largest message in bytes, as FCM counts them.
             profile: What the device bears; None for no limit but the project's.
 

@@ -102,7 +102,7 @@ class _WebPush(PushService[ReceiptT, SinkT]):
 
     def _make_vapid(self, private_key: object, subject: object) -> Any:
         if not isinstance(private_key, str):
-            msg = f"private_key must be a string, PEM or base64url, not {type_name(private_key)}"
+            msg = f"private_key must be a string, PEM or base64url, not {type_name(private_key)}; see from_pem_file"
             raise _errors.ConfigurationError(msg)
         # Safari's push service answers BadJwtToken to a subject with a space, as in "mailto: me@example.com".
         if not isinstance(subject, str) or not re.fullmatch(r"(mailto:|https://)[!-~]+", subject):
@@ -111,7 +111,10 @@ class _WebPush(PushService[ReceiptT, SinkT]):
         try:
             return self._crypto.Vapid(private_key.replace("\\n", "\n"), subject)  # a PEM in an environment variable
         except ValueError:
-            msg = "private_key must be a private key of P-256: as PEM without a password, or 32 bytes in base64url"
+            msg = (
+                "private_key must be a private key of P-256: as PEM without a password, or 32 bytes in base64url; "
+                "from_pem_file reads a file"
+            )
         raise _errors.ConfigurationError(msg)
 
     @classmethod
@@ -126,6 +129,7 @@ class _WebPush(PushService[ReceiptT, SinkT]):
         Raises:
             ConfigurationError: The file cannot be read, or as for the class.
         """
+        _webcrypto(cls.__name__)  # a missing extra is said before a missing file
         try:
             private_key = Path(path).read_text(encoding="ascii")
         except (OSError, ValueError) as error:
@@ -143,6 +147,7 @@ class _WebPush(PushService[ReceiptT, SinkT]):
         Raises:
             ConfigurationError: A variable is not set, or as for the class.
         """
+        _webcrypto(cls.__name__)  # likewise
         names = {"private_key": "VAPID_PRIVATE_KEY", "subject": "VAPID_SUBJECT"}
         found = {name: os.environ.get(variable, "").strip() for name, variable in names.items()}
         given: dict[str, Any] = {name: value for name, value in found.items() if value} | arguments

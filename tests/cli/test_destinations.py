@@ -104,7 +104,7 @@ def test_a_dry_run_sends_nothing(run, service):
     ("value", "variables"),
     [
         ("fcm:token", ["GOOGLE_APPLICATION_CREDENTIALS"]),
-        ("apns:abcd", ["APNS_KEY_FILE and APNS_KEY_ID and APNS_TEAM_ID and APNS_TOPIC are not set"]),
+        ("apns:abcd", ["not set in the environment: APNS_KEY_FILE, APNS_KEY_ID, APNS_TEAM_ID, APNS_TOPIC"]),
         ("webpush:none.json", ["VAPID_PRIVATE_KEY"]),
     ],
 )

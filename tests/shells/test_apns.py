@@ -361,7 +361,7 @@ class TestArguments:
     def test_a_file(self, fake, server, tmp_path):
         """A key may be a path; one that is not there is named."""
         path = tmp_path / "AuthKey.p8"
-        with pytest.raises(ConfigurationError, match="key cannot be read"):
+        with pytest.raises(ConfigurationError, match="p8 file of the key cannot be read"):
             Apns.from_p8(**{**fake.client_options(server), "key": path})
         path.write_text(fake.key)
 

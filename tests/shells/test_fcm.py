@@ -355,7 +355,7 @@ class TestTokens:
 
         assert fake.messages[0]["fid"] == "installation"
         monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(key_file.with_name("none.json")))
-        with pytest.raises(ConfigurationError, match="set GOOGLE_APPLICATION_CREDENTIALS"):
+        with pytest.raises(ConfigurationError, match="that GOOGLE_APPLICATION_CREDENTIALS names is missing"):
             Fcm.from_env()
 
     def test_a_workload_identity(self, fake, server, tmp_path, monkeypatch):
@@ -466,6 +466,9 @@ class TestExtra:
         for make in (lambda: Fcm(credentials=None), lambda: Fcm.from_service_account_file("none"), AsyncFcm.from_env):
             with pytest.raises(ConfigurationError, match=r'pip install "genesys-stream\[fcm\]"'):
                 make()
+        monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric", None)
+        with pytest.raises(ConfigurationError, match=r'pip install "genesys-stream\[fcm\]"'):
+            FakeFcm().service_account()
 
     def test_it_is_not_imported_before_it_is_used(self):
         """Neither by the package nor by the module of the service."""

@@ -491,13 +491,15 @@ class TestConstructors:
             "import sys; sys.modules['cryptography'] = None\n"
             "from genesys_stream.webpush import WebPush\n"
             "from genesys_stream.testing import FakeWebPush\n"
-            "for make in (lambda: WebPush('key', subject='mailto:me@example.com'), FakeWebPush):\n"
+            "subject = 'mailto:me@example.com'\n"
+            "from_file = lambda: WebPush.from_pem_file('none.pem', subject=subject)\n"
+            "for make in (lambda: WebPush('key', subject=subject), from_file, WebPush.from_env, FakeWebPush):\n"
             "    try: make()\n"
             "    except Exception as error: print(type(error).__name__, error)\n"
         )
         said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
-        assert said.count("ConfigurationError") == said.count('pip install "genesys-stream[webpush]"') == 2
+        assert said.count("ConfigurationError") == said.count('pip install "genesys-stream[webpush]"') == 4
 
     def test_the_extra_is_imported_late(self):
         """Neither the package nor the module loads it."""

@@ -199,8 +199,7 @@ def _apns_arguments(service: ServiceOptions) -> dict[str, Any]:
     found = {name: os.environ.get(variable, "").strip() for name, variable in APNS_VARIABLES.items()}
     missing = [variable for name, variable in APNS_VARIABLES.items() if not found[name]]
     if missing:
-        verb = "is" if len(missing) == 1 else "are"
-        raise ConfigurationError(f"{' and '.join(missing)} {verb} not set in the environment, which APNs needs")
+        raise ConfigurationError(f"APNs needs variables that are not set in the environment: {', '.join(missing)}")
     url = os.environ.get(APNS_URL, "").strip() or None
     return {
         **found,

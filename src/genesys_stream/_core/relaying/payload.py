@@ -95,7 +95,7 @@ def _as_string(key: str, value: object, *, stringify: bool) -> str:
     if isinstance(value, str):
         return value
     if not stringify:
-        hint = "make JSON of it, as `send` does with stringify=True"
+        hint = "make JSON of it, as `client.push.send` does with stringify=True"
         raise InvalidArgument(f"data[{key!r}]", f"must be a string, got {type_name(value)}; {hint}")
     try:
         return dumps(unstructure(value)).decode()
