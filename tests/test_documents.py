@@ -280,6 +280,12 @@ class TestLinks:
             assert (page.parent / target).exists(), target
 
     @pytest.mark.parametrize("page", PAGES, ids=name_of)
+    def test_files_of_ours_that_are_named_exist(self, page):
+        """Tests, benchmarks and examples."""
+        for named in re.findall(r"\b(?:tests|benchmarks|examples|src)/[\w/]+\.py\b", page.read_text(encoding="utf-8")):
+            assert (ROOT / named).is_file(), named
+
+    @pytest.mark.parametrize("page", PAGES, ids=name_of)
     def test_pages_name_no_private_module(self, page):
         """What a page tells users to import is public; the design page is about the private ones."""
         if page.name in {"design.md", "CONTRIBUTING.md"}:

@@ -185,7 +185,7 @@ class _Service(PushService[ReceiptT, SinkT]):
         """Make a sink for `relay`: one message to one device for each batch.
 
         Messages are silent on the way, and are delivered now or never; the last one is a notification, which waits for
-        the device for an hour.
+        an Android phone or a browser for an hour, and for an iPhone as long as FCM and APNs keep it.
 
         Args:
             token: The registration token of the app on the device.
@@ -197,7 +197,8 @@ class _Service(PushService[ReceiptT, SinkT]):
             mode: What the messages hold: "delta", the new text alone; "tail", the end of the text before it as well; or
                 "snapshot", all of the text before it, as far as it fits.
             alert: Which messages show a notification: the "final" one alone, or "all".
-            platform: "android" if the device is no iPhone, so that messages have room for more text; else "any".
+            platform: "android" if the device is surely an Android phone, so that messages have room for more text; else
+                "any".
             max_payload_bytes: The largest message in bytes, as FCM counts them.
             profile: What the device bears; None for no limit but the project's.
 

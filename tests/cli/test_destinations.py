@@ -206,6 +206,7 @@ def test_a_dead_token_is_undelivered(spawn, run, environment):
     result = run("relay", "--allow-insecure-http", "--to", f"webpush:{file}", "--to", "genesys:a", "hi")
 
     assert result.code == 3
-    assert "text could not be delivered to webpush: " in result.err
+    assert "text could not be delivered to webpush: the subscription has ended: " in result.err
+    assert "it has to register again" in result.err
     assert "-gone" not in result.err + result.out
     assert re.search(r"^to: +genesys$", result.out, re.MULTILINE)

@@ -43,6 +43,7 @@ class TestMessages:
             "headers": {"apns-priority": "5", "apns-push-type": "background", "apns-expiration": "0"},
             "payload": {"aps": {"content-available": 1}},
         }
+        assert message["webpush"] == {"headers": {"TTL": "0"}}
 
     def test_the_end_is_visible(self):
         """It may wait for the phone, and replaces itself where it is sent twice."""
@@ -57,16 +58,17 @@ class TestMessages:
         }
         assert message["apns"]["headers"]["apns-collapse-id"] == BATCH.stream_id
         assert message["apns"]["payload"]["aps"] == {"mutable-content": 1, "thread-id": BATCH.stream_id}
+        assert message["webpush"] == {"headers": {"TTL": "3600"}}
         assert message["data"]["state"] == "complete"
 
     def test_all_may_be_visible(self):
         """With alert="all" each message has its notification."""
         assert encoder(alert="all", body="b").payload(BATCH)["message"]["notification"]["body"] == "b"
 
-    def test_what_is_for_android_alone_has_nothing_for_apple(self):
+    def test_what_is_for_android_alone_has_nothing_for_others(self):
         """Neither on the way nor at the end."""
         for batch in (BATCH, FINAL):
-            assert "apns" not in encoder(platform="android").payload(batch)["message"]
+            assert not {"apns", "webpush"} & encoder(platform="android").payload(batch)["message"].keys()
 
     @pytest.mark.parametrize("stream_id", ["x" * 65, "Zoë", "a b", "\ud800"])
     def test_a_stream_id_that_is_no_header_is_hashed(self, stream_id):

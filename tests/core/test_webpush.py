@@ -259,6 +259,7 @@ class TestErrors:
 
         assert type(error) is kind
         assert {name: getattr(error, name) for name in facts} == facts
+        assert str(error).startswith("the subscription ") == (kind is InvalidToken)
         assert SECRET not in str(error)
 
     @pytest.mark.parametrize("said", [ENDPOINT, f"/wpush/v2/{SECRET}", SECRET])

@@ -494,6 +494,9 @@ class TestExtra:
         for make in (lambda: Fcm(credentials=None), lambda: Fcm.from_service_account_file("none"), AsyncFcm.from_env):
             with pytest.raises(ConfigurationError, match=r'pip install "genesys-stream\[fcm\]"'):
                 make()
+        monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.asymmetric", None)
+        with pytest.raises(ConfigurationError, match=r'pip install "genesys-stream\[fcm\]"'):
+            FakeFcm().service_account()
 
     def test_it_is_not_imported_before_it_is_used(self):
         """Neither by the package nor by the module of the service."""

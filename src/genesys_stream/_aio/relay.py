@@ -51,7 +51,7 @@ class AsyncRelay:
         self._source = source
         self._outlets = outlets
         self.settings = settings
-        self._other = SourceText()
+        self._said = source if isinstance(source, AsyncCompletionStream) else SourceText()
         self._interruption: BaseException | None = None
         self._room: anyio.Event | None = None
 
@@ -93,16 +93,15 @@ class AsyncRelay:
 
     def completion(self) -> Completion:
         """Return what was said so far."""
-        source = self._source
-        return source.completion if isinstance(source, AsyncCompletionStream) else self._other.completion
+        return self._said.completion
 
     async def _read(self) -> None:
-        own = self._source if isinstance(self._source, AsyncCompletionStream) else None
-        accumulate, clock, senders, error = self._other.accumulate, self._clock, self._senders, None
+        accumulate = self._said.accumulate if isinstance(self._said, SourceText) else None
+        clock, senders, error = self._clock, self._senders, None
         try:
             async with _closed_at_last(self._source) as items:
                 async for item in items:
-                    text = accumulate(item) if own is None else item.text
+                    text = item.text if accumulate is None else accumulate(item)
                     if text:
                         now, full = clock(), True
                         for sender in senders:
@@ -113,8 +112,8 @@ class AsyncRelay:
                         if full:
                             await self._wait_for_room()
                     del item  # so that a stream that is silent holds no chunk
-            if own is not None:
-                await own.result()  # one that somebody has closed ends as quietly as one that is whole
+            if isinstance(self._said, AsyncCompletionStream):
+                await self._said.result()  # one that somebody has closed ends as quietly as one that is whole
         except BaseException as caught:
             text = ""  # a report that shows the locals of every frame shows nothing that was said
             if isinstance(caught, anyio.get_cancelled_exc_class()) and anyio.current_effective_deadline() == _CANCELLED:

@@ -41,8 +41,8 @@ class Relay:
         self._source = source
         self._outlets = outlets
         self._settings = settings
-        self._other = SourceText()
-        self._said: Completion | None = None  # when the relay was interrupted
+        self._said = source if isinstance(source, CompletionStream) else SourceText()
+        self._at_interruption: Completion | None = None
         self._lock = threading.Condition()
         self._senders = [_Sender(outlet, self._lock, settings) for outlet in outlets]
 
@@ -74,14 +74,11 @@ class Relay:
         return conclude(self._outlets, self._completion(), interruption, self._settings)
 
     def _completion(self) -> Completion:
-        if self._said is not None:
-            return self._said
-        source = self._source
-        return source.completion if isinstance(source, CompletionStream) else self._other.completion
+        return self._at_interruption or self._said.completion
 
     def _read(self) -> None:
-        own = self._source if isinstance(self._source, CompletionStream) else None
-        accumulate, lock, senders = self._other.accumulate, self._lock, self._senders
+        accumulate = self._said.accumulate if isinstance(self._said, SourceText) else None
+        lock, senders = self._lock, self._senders
         error: BaseException | None = None
         try:
             with _closed_at_last(self._source) as items:
@@ -89,7 +86,7 @@ class Relay:
                     with lock:
                         if senders[0].state.ended:
                             return
-                        text = accumulate(item) if own is None else item.text
+                        text = item.text if accumulate is None else accumulate(item)
                         if not text:
                             continue
                         now, full, wake = clock(), True, False
@@ -101,8 +98,8 @@ class Relay:
                         while full:
                             lock.wait()
                             full = all(sender.state.full and not sender.state.ended for sender in senders)
-            if own is not None:
-                own.result()  # one that somebody has closed ends as quietly as one that is whole
+            if isinstance(self._said, CompletionStream):
+                self._said.result()  # one that somebody has closed ends as quietly as one that is whole
         except BaseException as caught:  # noqa: BLE001 - it is raised where `relay` was called
             text = ""  # a report that shows the locals of every frame shows nothing that was said
             error = caught
@@ -119,11 +116,11 @@ class Relay:
             until = clock() + self._settings.grace
             with self._lock:
                 self._senders[0].resume()
-                self._said = self._completion()
+                said = self._at_interruption = self._said.completion
                 end = End("cancelled", clock(), type(error).__name__, error)
                 for sender in self._senders:
                     sender.until = until
-                    sender.state.catch_up(self._said.text, end.at)
+                    sender.state.catch_up(said.text, end.at)
                     sender.state.end(end)
                 self._lock.notify_all()
             # A stream's read ends with this; a generator that is running ends with its next item.

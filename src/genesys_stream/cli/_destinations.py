@@ -31,6 +31,8 @@ FCM_URL, APNS_URL = "GENESYS_STREAM_FCM_URL", "GENESYS_STREAM_APNS_URL"
 # Device tokens of Apple's are in hexadecimal digits.
 _SANDBOX_TOKENS = {"genesys": SANDBOX_PHONE, "fcm": SANDBOX_PHONE, "apns": "5a" * 32, "webpush": ""}
 
+GONE = "the push service no longer knows this device or browser; it has to register again"
+
 HINTS = {
     "fcm": "check GOOGLE_APPLICATION_CREDENTIALS and the token, which belongs to one Firebase project",
     "apns": f"check {', '.join(APNS_VARIABLES.values())} and the token; set APNS_SANDBOX=1 for a build from Xcode",

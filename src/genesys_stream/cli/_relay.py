@@ -17,12 +17,12 @@ from attrs import frozen
 from .. import _relay as library
 from .._core.reading.surrogates import SurrogateJoiner
 from .._core.relaying.sink import Sink
-from .._errors import GenesysStreamError
+from .._errors import GenesysStreamError, InvalidToken
 from .._sync.completions import CompletionStream
 from .._values import Batch, CompletionChunk, Delivery, RelayReport, Timeouts, Undelivered
 from ._coalescers import COALESCERS, make_coalescer
 from ._codes import ExitCode
-from ._destinations import HINTS, Outlet, open_outlet, read_destinations, targets_outlet
+from ._destinations import GONE, HINTS, Outlet, open_outlet, read_destinations, targets_outlet
 from ._failures import Failure, code_of
 from ._json import JsonView
 from ._lines import LinesView
@@ -232,4 +232,6 @@ def _finish(
     if undelivered:
         outlet, missing = undelivered[0]
         lead = f"text could not be delivered{outlet.label and f' to {outlet.label}'}: "
-        raise Failure(missing.error, ExitCode.UNDELIVERED, lead=lead, advice=HINTS.get(outlet.service))
+        gone = isinstance(missing.error, InvalidToken) and missing.error.gone
+        advice = GONE if gone else HINTS.get(outlet.service)
+        raise Failure(missing.error, ExitCode.UNDELIVERED, lead=lead, advice=advice)

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs
 
 from attrs import define, evolve, field
 
+from .. import _errors
 from . import _bodies
 from ._responder import Responder
 from ._script import Script
@@ -147,11 +148,14 @@ class FakeFcm(FakeService):
 
         Returns:
             The content of the JSON file.
-        """
-        from cryptography.hazmat.primitives import serialization
 
+        Raises:
+            ConfigurationError: The extra [fcm] is not installed.
+        """
         if self._key is None:
             self.rotate_key()
+        from cryptography.hazmat.primitives import serialization
+
         key: Any = self._key
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -168,7 +172,11 @@ class FakeFcm(FakeService):
 
     def rotate_key(self) -> None:
         """Make another key for the service account; the one before is refused from now on."""
-        from cryptography.hazmat.primitives.asymmetric import rsa
+        try:
+            from cryptography.hazmat.primitives.asymmetric import rsa
+        except ImportError as error:
+            msg = 'the key of a service account needs the extra [fcm]: pip install "genesys-stream[fcm]"'
+            raise _errors.ConfigurationError(msg) from error
 
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 

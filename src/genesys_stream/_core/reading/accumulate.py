@@ -259,14 +259,15 @@ class CompletionAccumulator:
             delta = choice["delta"]
             content = delta["content"]
             if (
-                len(delta) == 1
-                and type(content) is str
+                type(content) is str
                 and type(index) is int
+                and (known := self._choices.get(index)) is not None
+                # Some gateways repeat the role in every chunk.
+                and len(delta) == 1 + ("role" in delta and delta["role"] == known.role)
                 and choice.get("finish_reason") is None
                 and choice.get("logprobs") is None
                 and len(choice) == 2 + ("finish_reason" in choice) + ("logprobs" in choice)
                 and raw.get("usage") is None
-                and (known := self._choices.get(index)) is not None
                 and (self._settled.issuperset(raw) or self._keep_unknown_fields(raw))
             ):
                 known.content.append(content)

@@ -24,9 +24,9 @@ FCM_MAX_BYTES = 4096
 """The largest message, keys and values of `data` counted."""
 
 _SILENT_ANDROID = '"android":{"priority":"NORMAL","ttl":"0s"}'
-_SILENT_APPLE = (
+_SILENT_OTHERS = (
     ',"apns":{"headers":{"apns-priority":"5","apns-push-type":"background","apns-expiration":"0"},'
-    '"payload":{"aps":{"content-available":1}}}'
+    '"payload":{"aps":{"content-available":1}}},"webpush":{"headers":{"TTL":"0"}}'
 )
 
 # What FCM counts beside the keys of `data`: the figures that users have measured for Android, and what it puts into the
@@ -56,7 +56,7 @@ class FcmEncoder(PayloadEncoder):
     Args:
         kind: What names the device: "token", or "fid" for a Firebase installation id.
         target: The device.
-        platform: Whether the device may be an iPhone, whose payload has less room: "any"; or is none: "android".
+        platform: "any", or "android" for what is surely an Android phone, for which a message has more room.
     """
 
     kind: Literal["token", "fid"]
@@ -69,7 +69,7 @@ class FcmEncoder(PayloadEncoder):
 
     def _prepare(self) -> None:
         head = f'{{"message":{{"{self.kind}":{json_string(self.target)},"data":{{'
-        silent = f"}},{_SILENT_ANDROID}{_SILENT_APPLE if self.platform == 'any' else ''}}}}}"
+        silent = f"}},{_SILENT_ANDROID}{_SILENT_OTHERS if self.platform == 'any' else ''}}}}}"
         object.__setattr__(self, "_head", head)
         object.__setattr__(self, "_silent", silent)
         object.__setattr__(self, "_silent_bytes", silent.encode())
@@ -86,14 +86,14 @@ class FcmEncoder(PayloadEncoder):
 
     def _visible(self, alert: tuple[str, str], tag: str) -> str:
         title, body, tag = map(json_string, (*alert, tag))
-        apple = (
+        others = (
             f',"apns":{{"headers":{{"apns-priority":"10","apns-push-type":"alert","apns-collapse-id":{tag}}},'
-            f'"payload":{{"aps":{{"mutable-content":1,"thread-id":{tag}}}}}}}'
+            f'"payload":{{"aps":{{"mutable-content":1,"thread-id":{tag}}}}}}},"webpush":{{"headers":{{"TTL":"3600"}}}}'
         )
         return (
             f'}},"notification":{{"title":{title},"body":{body}}},'
             f'"android":{{"priority":"HIGH","ttl":"3600s","notification":{{"tag":{tag}}}}}'
-            f"{apple if self.platform == 'any' else ''}}}}}"
+            f"{others if self.platform == 'any' else ''}}}}}"
         )
 
     def measure(self, content: bytes) -> int:

@@ -274,8 +274,9 @@ def error_of(reply: Reply, subscription: Subscription) -> StatusError:
         "retry_after": error.retry_after,
     }
     if error.status in {404, 410}:  # RFC 8030, section 7.3
-        return _errors.InvalidToken(message, **facts, gone=True)
+        return _errors.InvalidToken(f"the subscription has ended: {message}", **facts, gone=True)
     if error.status in {400, 401, 403} and any(words in body.lower() for words in _OTHER_KEY):
+        message = f"the subscription was made with another VAPID key: {message}"
         return _errors.InvalidToken(message, **facts, gone=False)
     if error.status == 429:  # RFC 8030, section 8.4: the service limits the messages to one subscription
         return _errors.RateLimited(message, **facts, scope="device")
