@@ -244,11 +244,13 @@ def load_pyqwest() -> Any:
     except ImportError as error:
         msg = 'genesys_stream.apns needs the extra [apns]: pip install "genesys-stream[apns]"'
         raise ConfigurationError(msg) from error
-    _pyqwest_log.addFilter(_without_address)  # the same filter is added once
+    for name in _LOGGERS:
+        logging.getLogger(name).addFilter(_without_address)  # the same filter is added once
     return pyqwest
 
 
-_pyqwest_log = logging.getLogger("pyqwest")
+# All that pyqwest logs to: a logger's filters do not hold for those below it.
+_LOGGERS = ("pyqwest", "pyqwest.access", "pyqwest._trio")
 
 
 def _without_address(record: logging.LogRecord) -> bool:
