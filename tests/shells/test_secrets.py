@@ -116,8 +116,8 @@ class TestAFullRun:
     @pytest.mark.parametrize("fault", [*MISHAPS.values(), *PUSH_MISHAPS.values()], ids=[*MISHAPS, *PUSH_MISHAPS])
     async def test_nothing_is_shown(self, world, fake, server, fault, caplog):
         """A stream, a relay, a whole completion and a push, with each fault: logs, reprs, tracebacks, pickles."""
-        caplog.set_level(logging.DEBUG, "genesys_stream")
         caplog.set_level(logging.INFO)
+        caplog.set_level(logging.DEBUG, "genesys_stream")  # last, because it holds for the handler as well
         values, errors = [], []
         options = {
             "client_secret": SECRET,
