@@ -102,3 +102,14 @@ def test_the_token_endpoint_refuses_what_it_does_not_know(fake):
         refused = http.post("/token", data=grant)
 
     assert (refused.status_code, refused.json()["error"]) == (400, "invalid_grant")
+
+
+def test_it_is_cleared(fake, push):
+    """Scripts, log and messages are gone, and the access token is still valid."""
+    push({"token": "a"})
+    fake.send.fail(503, times=None)
+    fake.tokens.fail(503)
+    fake.clear()
+
+    assert (fake.request_log, fake.messages, fake.tokens.pending) == ([], [], 0)
+    assert push({"token": "a"}).status_code == 200

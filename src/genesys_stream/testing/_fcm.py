@@ -197,6 +197,14 @@ class FakeFcm(FakeService):
         with self._app.lock:
             return list(self._app.messages)
 
+    def clear(self) -> None:
+        """Clear the scripts and the request log; tokens stay valid."""
+        self.send.clear()
+        self.tokens.clear()
+        with self._app.lock:
+            self._app.request_log.clear()
+            self._app.messages.clear()
+
     def signature_is_valid(self, assertion: str) -> bool:
         """Return whether the key of the service account has signed a JWT (RFC 7515).
 
