@@ -202,6 +202,14 @@ class TestBotTurn:
 
         assert caught.value.status == 401
 
+    def test_a_secret_may_be_any_string(self) -> None:
+        """Half a surrogate pair, too, which UTF-8 has no bytes for."""
+        known = {"secret_header": "X-Bot-Secret", "secret": "\ud800"}
+
+        assert BotTurn.from_request(json.dumps(POSTED), {"X-Bot-Secret": "\ud800"}, **known).text == "Hi"
+        with pytest.raises(AuthenticationError):
+            BotTurn.from_request(json.dumps(POSTED), {"X-Bot-Secret": "?"}, **known)
+
     @pytest.mark.parametrize(
         ("body", "fields"),
         [
