@@ -18,7 +18,7 @@ from ._core.http.exchange import Request
 from ._core.http.regions import endpoints
 from ._core.http.tokens import Hidden
 from ._core.relaying.limits import LIVE_ACTIVITY, Profile, Rate
-from ._core.relaying.payload import TITLE, Caption, count_received
+from ._core.relaying.payload import TITLE, Caption, check_max_payload_bytes, count_received
 from ._core.relaying.sink import AsyncSink, Sink
 from ._core.services.apns import (
     APP_CLOSED,
@@ -33,7 +33,6 @@ from ._core.services.apns import (
     apns_error,
     apns_receipt,
     check_token,
-    check_word,
     push_id,
 )
 from ._errors import ConfigurationError, InvalidArgument
@@ -49,7 +48,7 @@ from ._services import (
 )
 from ._sync.http2 import Http2Session
 from ._values import Batch, ClientEvent, PushReceipt, Timeouts
-from ._values._checks import check_kind, check_seconds, with_checked_names
+from ._values._checks import check_kind, check_seconds, check_word, with_checked_names
 from ._wire import type_name
 
 __all__ = ["APP_CLOSED", "APP_OPEN", "Apns", "AsyncApns"]
@@ -293,6 +292,7 @@ class _Service(PushService[ReceiptT, SinkT], Generic[ReceiptT, SinkT]):
             InvalidArgument: An argument is invalid.
         """
         device = Hidden(check_token("device", device))
+        check_max_payload_bytes(max_payload_bytes, MAX_BYTES, "Apple")
         check_kind("profile", profile, Profile, optional=True)
         if alert is None:
             alert = "all" if profile is not None and profile.visible else "final"
@@ -343,6 +343,7 @@ class _Service(PushService[ReceiptT, SinkT], Generic[ReceiptT, SinkT]):
             InvalidArgument: An argument is invalid.
         """
         token = Hidden(check_token("push_token", push_token))
+        check_max_payload_bytes(max_payload_bytes, MAX_BYTES, "Apple")
         encoder = _activity(
             data=data,
             ref=ref,
@@ -385,6 +386,7 @@ class _Service(PushService[ReceiptT, SinkT], Generic[ReceiptT, SinkT]):
             InvalidArgument: An argument is invalid.
         """
         channel = Hidden(check_word("channel_id", channel_id))
+        check_max_payload_bytes(max_payload_bytes, MAX_BROADCAST_BYTES, "Apple")
         encoder = _activity(
             data=data,
             ref=ref,

@@ -23,15 +23,14 @@ from ._core.http.regions import endpoints
 from ._core.http.retry import Attempt, Outcome
 from ._core.http.tokens import Grant, Hidden, is_token
 from ._core.relaying.limits import ANDROID_FOREGROUND, Profile, Rate
-from ._core.relaying.payload import TITLE, Caption, count_received
+from ._core.relaying.payload import TITLE, Caption, check_max_payload_bytes, count_received
 from ._core.relaying.sink import AsyncSink, Sink
-from ._core.services.apns import check_word
 from ._core.services.fcm import FCM_MAX_BYTES, FcmEncoder, fcm_error, fcm_receipt
 from ._errors import GenesysStreamError, InvalidArgument, InvalidToken, NetworkError
 from ._http import MAX_CONNECTIONS
 from ._services import AsyncService, BlockingService, PushService, check_path, missing_extra
 from ._values import Batch, ClientEvent, PushReceipt, Timeouts
-from ._values._checks import shown, with_checked_names
+from ._values._checks import check_word, shown, with_checked_names
 from ._wire import type_name
 
 __all__ = ["FCM_PROJECT", "AsyncFcm", "Fcm"]
@@ -213,6 +212,7 @@ class _Service(PushService[ReceiptT, SinkT]):
         kind: Literal["token", "fid"] = "fid" if token is None else "token"
         target = token if fid is None else fid
         target = Hidden(check_word(kind, target))
+        check_max_payload_bytes(max_payload_bytes, FCM_MAX_BYTES, "FCM")
         if platform not in _PLATFORMS:
             raise InvalidArgument("platform", f"must be 'any' or 'android', not {shown(platform)}")
         encoder = FcmEncoder(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from . import _errors
 from ._core.http.exchange import Request
 from ._core.relaying.limits import Profile, Rate
-from ._core.relaying.payload import TITLE, Caption, count_received
+from ._core.relaying.payload import TITLE, Caption, check_max_payload_bytes, count_received
 from ._core.relaying.sink import AsyncSink, Sink
 from ._core.services.webpush import (
     FINAL_TTL,
@@ -214,9 +214,7 @@ class _WebPush(PushService[ReceiptT, SinkT]):
         read = read_subscription(subscription, allow_insecure_http=self._allow_insecure_http)
         del subscription
         check_kind("declarative", declarative, str)
-        if isinstance(max_payload_bytes, int) and max_payload_bytes > MAX_PLAINTEXT_BYTES:
-            problem = f"must be at most {MAX_PLAINTEXT_BYTES}, which make a body of 4,096 bytes (RFC 8291)"
-            raise InvalidArgument("max_payload_bytes", problem)
+        check_max_payload_bytes(max_payload_bytes, MAX_PLAINTEXT_BYTES, "Web Push before encryption (RFC 8291)")
         if profile == "auto":
             profile = read.default_profile
         check_kind("profile", profile, Profile, optional=True)

@@ -22,10 +22,10 @@ from genesys_stream._core.services.apns import (
     apns_error,
     apns_receipt,
     check_token,
-    check_word,
     collapse_id,
     push_id,
 )
+from genesys_stream._values._checks import check_word
 
 NOW = 1_790_000_000.0
 TEXT = Batch("Hello", stream_id="01M87TNWB844CDWNCNW8DVRY8F", seq=1)

@@ -364,6 +364,14 @@ class TestArguments:
         with pytest.raises(kind, match=problem):
             Apns.from_p8(**{**fake.client_options(server), **changed})
 
+    def test_payloads_that_apple_would_refuse(self, fake, server):
+        """A limit above Apple's own is an error, before anything is sent."""
+        with Apns.from_p8(**fake.client_options(server)) as apns:
+            for channel, most in ((apns.to, 4096), (apns.live_activity, 4096), (apns.broadcast, 5120)):
+                channel("c0ffee", max_payload_bytes=most)
+                with pytest.raises(InvalidArgument, match=f"max_payload_bytes must be at most {most}"):
+                    channel("c0ffee", max_payload_bytes=most + 1)
+
     def test_a_file(self, fake, server, tmp_path):
         """A key may be a path; one that is not there is named."""
         path = tmp_path / "AuthKey.p8"

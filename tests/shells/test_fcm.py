@@ -430,6 +430,7 @@ class TestArguments:
             ({"token": "a", "data": {"from": "x"}}, "data['from']"),
             ({"token": "a", "colour": 1}, "colour"),
             ({"token": "a", "max_payload_bytes": 200}, "max_payload_bytes"),
+            ({"token": "a", "max_payload_bytes": 4097}, "max_payload_bytes"),
         ],
     )
     def test_what_is_wrong_with_a_device_is_refused_by_name(self, key_file, arguments, argument):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection
 from functools import wraps
 from inspect import iscoroutinefunction, signature
@@ -110,3 +111,15 @@ def check_readable(argument: str, cls: object) -> None:
     if not _wire.is_readable(cls):
         given = cls.__name__ if isinstance(cls, type) else shown(cls)
         raise _errors.InvalidArgument(argument, f"must be a class that JSON can be read into, not {given}")
+
+
+def check_word(argument: str, value: object) -> str:
+    """Check a value that is sent in a header.
+
+    Raises:
+        InvalidArgument: It is not a string of printable ASCII without spaces.
+    """
+    check_kind(argument, value, str)
+    if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value):
+        raise _errors.InvalidArgument(argument, "must be printable ASCII without spaces, and not empty")
+    return value

@@ -222,6 +222,12 @@ def _check_size(_: object, attribute: Any, value: object) -> None:
         raise InvalidArgument(attribute.name, f"must be a number of bytes, got {shown(value)}")
 
 
+def check_max_payload_bytes(value: object, most: int, service: str) -> None:
+    """Check that a limit for payloads is none that the service itself would refuse."""
+    if isinstance(value, int) and value > most:
+        raise InvalidArgument("max_payload_bytes", f"must be at most {most}, which {service} takes; got {value}")
+
+
 json_string: Callable[[str], str] = json.JSONEncoder(ensure_ascii=False).encode
 """Write a string as JSON, raw but for what must be escaped."""
 

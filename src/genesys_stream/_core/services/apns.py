@@ -79,18 +79,6 @@ def check_token(argument: str, token: object) -> str:
     return token.lower()
 
 
-def check_word(argument: str, value: object) -> str:
-    """Check a value that is sent in a header.
-
-    Raises:
-        InvalidArgument: It is not a string of printable ASCII without spaces.
-    """
-    check_kind(argument, value, str)
-    if not isinstance(value, str) or not re.fullmatch(r"[!-~]+", value):
-        raise InvalidArgument(argument, "must be printable ASCII without spaces, and not empty")
-    return value
-
-
 @define(frozen=True, kw_only=True)
 class DeviceEncoder(PayloadEncoder):
     """Payloads for a device: silent on the way, and an alert at the end.
