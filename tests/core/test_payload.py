@@ -8,7 +8,7 @@ from attrs import evolve
 from hypothesis import given, strategies as st
 from tests.strategies import unicode_texts
 
-from genesys_stream._core.relaying.payload import RESERVED, Envelope, encode_push
+from genesys_stream._core.relaying.payload import RESERVED, Envelope, check_max_payload_bytes, encode_push
 from genesys_stream._core.text import last_cut
 from genesys_stream._errors import InvalidArgument
 from genesys_stream._values import Batch
@@ -338,6 +338,14 @@ def test_an_envelope_without_room_is_refused_at_once(arguments, complaint):
 
     assert caught.value.argument == complaint.split(" ")[0]
     Envelope(**{"targets": ["a"], **arguments, "max_payload_bytes": 5000})
+
+
+def test_a_limit_above_that_of_the_service():
+    """It is refused with the service's own; what is no number of bytes is for the envelope to refuse."""
+    for fine in (1, 4096, "large"):
+        check_max_payload_bytes(fine, 4096, "FCM")
+    with pytest.raises(InvalidArgument, match="max_payload_bytes must be at most 4096, which FCM takes; got 4097"):
+        check_max_payload_bytes(4097, 4096, "FCM")
 
 
 def test_crc_is_the_one_that_zlib_computes():
