@@ -357,7 +357,7 @@ class TestTokens:
 
     def test_aiohttp_may_carry_it(self, fake, server, key_file):
         """With the same fault's same error."""
-        pytest.importorskip("httpx_aiohttp", reason="httpx-aiohttp, of the extra [aiohttp], is not installed")
+        pytest.importorskip("aiohttp", reason="the extra [aiohttp] is not installed")
         world = WORLDS["asyncio"]
 
         async def scenario():

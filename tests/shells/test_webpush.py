@@ -522,7 +522,7 @@ class TestTransports:
     @pytest.mark.parametrize("transport", ["httpx2", "aiohttp"])
     async def test_other_http_libraries(self, loop_world, fake, server, transport, caplog):
         """Messages go over each of them, and the endpoint is in the log of none."""
-        pytest.importorskip({"aiohttp": "httpx_aiohttp"}.get(transport, transport))
+        pytest.importorskip(transport)
         if transport == "aiohttp" and loop_world.name == "trio":
             pytest.skip("aiohttp needs asyncio")
         caplog.set_level(logging.INFO)
