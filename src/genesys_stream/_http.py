@@ -72,9 +72,13 @@ def http_library(transport: str) -> Any:
     try:
         import httpx2
     except ImportError as error:
-        msg = 'transport="httpx2" needs the extra [httpx2]: pip install "genesys-stream[httpx2]"'
-        raise _errors.ConfigurationError(msg) from error
+        raise missing_extra('transport="httpx2"', "httpx2") from error
     return httpx2
+
+
+def missing_extra(what: str, extra: str) -> _errors.ConfigurationError:
+    """Return the error of what cannot be used because its extra is not installed."""
+    return _errors.ConfigurationError(f'{what} needs the extra [{extra}]: pip install "genesys-stream[{extra}]"')
 
 
 @cache

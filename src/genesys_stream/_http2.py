@@ -22,9 +22,9 @@ from . import _errors
 from ._core.http.exchange import Reply
 from ._core.http.retry import Attempt
 from ._core.http.settings import CallSettings
-from ._errors import ConfigurationError, InvalidArgument, NetworkError, UsageError
+from ._errors import InvalidArgument, NetworkError, UsageError
 from ._hooks import emit
-from ._http import USER_AGENT, shortest
+from ._http import USER_AGENT, missing_extra, shortest
 from ._values import ExchangeStarted
 
 SILENT = 3
@@ -242,8 +242,7 @@ def load_pyqwest() -> Any:
     try:
         import pyqwest
     except ImportError as error:
-        msg = 'genesys_stream.apns needs the extra [apns]: pip install "genesys-stream[apns]"'
-        raise ConfigurationError(msg) from error
+        raise missing_extra("genesys_stream.apns", "apns") from error
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_without_address)  # the same filter is added once
     return pyqwest

@@ -14,7 +14,6 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
-from . import _errors
 from ._aio.session import HttpSession as AsyncHttpSession
 from ._auth import TokenSource
 from ._core.http.exchange import Reply, Request
@@ -131,7 +130,7 @@ class PushService(Generic[ReceiptT, SinkT]):
         }
         return self._make_sink(flow, Hidden(target), channel)
 
-    def _tell(self, target: str, error: InvalidToken) -> object:
+    def _call_hook(self, target: str, error: InvalidToken) -> object:
         """Call the hook for a token that is invalid; returns what it returns, which may be awaitable."""
         hook = self._on_invalid_token
         try:
@@ -160,7 +159,7 @@ class BlockingService(PushService[PushReceipt, Sink]):
                     send(held.pop(), batch), self._settings, answer_within=self._settings.timeouts.push
                 )
             except InvalidToken as error:
-                self._tell(target, error)
+                self._call_hook(target, error)
                 raise
 
         return Sink(send=deliver, **channel)
@@ -199,11 +198,11 @@ class AsyncService(PushService[Coroutine[Any, Any, PushReceipt], AsyncSink]):
                     send(held.pop(), batch), self._settings, answer_within=self._settings.timeouts.push
                 )
             except InvalidToken as error:
-                told = self._tell(target, error)
+                told = self._call_hook(target, error)
                 if inspect.isawaitable(told):
                     try:
                         await told
-                    except Exception as raised:  # noqa: BLE001 - as in `_tell`
+                    except Exception as raised:  # noqa: BLE001 - as in `_call_hook`
                         log_failure(_log, "on_invalid_token", raised, error)
                 raise
 
@@ -230,8 +229,3 @@ def check_path(path: object) -> None:
     """
     if not isinstance(path, (str, os.PathLike)):
         raise InvalidArgument("path", f"must be the path of a file, not {type_name(path)}")
-
-
-def missing_extra(service: str, extra: str) -> _errors.ConfigurationError:
-    """Return the error of a service whose extra is not installed."""
-    return _errors.ConfigurationError(f'{service} needs the extra [{extra}]: pip install "genesys-stream[{extra}]"')

@@ -36,6 +36,7 @@ from ._core.services.apns import (
     push_id,
 )
 from ._errors import ConfigurationError, InvalidArgument
+from ._http import missing_extra
 from ._http2 import MAX_CONNECTIONS, Connections
 from ._services import (
     AsyncService,
@@ -44,7 +45,6 @@ from ._services import (
     PushService,
     ReceiptT,
     SinkT,
-    missing_extra,
 )
 from ._sync.http2 import Http2Session
 from ._values import Batch, ClientEvent, PushReceipt, Timeouts

@@ -27,8 +27,8 @@ from ._core.relaying.payload import TITLE, Caption, check_max_payload_bytes, cou
 from ._core.relaying.sink import AsyncSink, Sink
 from ._core.services.fcm import FCM_MAX_BYTES, FcmEncoder, fcm_error, fcm_receipt
 from ._errors import GenesysStreamError, InvalidArgument, InvalidToken, NetworkError
-from ._http import MAX_CONNECTIONS
-from ._services import AsyncService, BlockingService, PushService, check_path, missing_extra
+from ._http import MAX_CONNECTIONS, missing_extra
+from ._services import AsyncService, BlockingService, PushService, check_path
 from ._values import Batch, ClientEvent, PushReceipt, Timeouts
 from ._values._checks import check_word, shown, with_checked_names
 from ._wire import type_name
@@ -333,7 +333,7 @@ class _Refresh:
         self.news = Signal()
         return self._wanted
 
-    def _tell(self, wanted: Attempt | Grant | BaseException) -> None:
+    def _publish(self, wanted: Attempt | Grant | BaseException) -> None:
         self._wanted = wanted
         self.news.set()
 
@@ -344,11 +344,11 @@ class _Refresh:
         try:
             credentials: Any = with_scopes_if_required(self._credentials, [_SCOPE])  # type: ignore[no-untyped-call]
             credentials.refresh(self._request)
-            self._tell(self._grant(credentials))
+            self._publish(self._grant(credentials))
         except GenesysStreamError as error:
-            self._tell(error.with_traceback(None))
+            self._publish(error.with_traceback(None))
         except BaseException as error:  # noqa: BLE001 - google-auth's errors, and those of a key that cannot be read
-            self._tell(self._failure(error))
+            self._publish(self._failure(error))
 
     @staticmethod
     def _grant(credentials: Any) -> Grant:
@@ -372,7 +372,7 @@ class _Refresh:
         from google.auth.exceptions import TransportError
 
         content = body.encode() if isinstance(body, str) else body or b""
-        self._tell(Attempt(Request(method, url, dict(headers or {}), content, needs_token=False)))
+        self._publish(Attempt(Request(method, url, dict(headers or {}), content, needs_token=False)))
         self._outcome = self.answers.get()
         if self._outcome is None:
             self.answers.put(None)  # google-auth may try again, and nobody answers that either

@@ -31,8 +31,8 @@ from ._core.services.webpush import (
     receipt_of,
 )
 from ._errors import InvalidArgument, InvalidToken
-from ._http import MAX_CONNECTIONS
-from ._services import AsyncService, BlockingService, PushService, check_path, missing_extra
+from ._http import MAX_CONNECTIONS, missing_extra
+from ._services import AsyncService, BlockingService, PushService, check_path
 from ._values import Batch, ClientEvent, PushReceipt, Timeouts
 from ._values._checks import check_kind, shown, with_checked_names
 from ._wire import type_name

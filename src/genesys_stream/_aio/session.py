@@ -22,6 +22,7 @@ from .._http import (
     http_library,
     log_exchange,
     make_client,
+    missing_extra,
     request_maker,
     shut_down_if_unread,
 )
@@ -232,8 +233,7 @@ def _over_aiohttp() -> Any:
     try:
         from . import over_aiohttp
     except ImportError as error:
-        msg = 'transport="aiohttp" needs the extra [aiohttp]: pip install "genesys-stream[aiohttp]"'
-        raise _errors.ConfigurationError(msg) from error
+        raise missing_extra('transport="aiohttp"', "aiohttp") from error
     return over_aiohttp
 
 

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs
 
 from attrs import define, evolve, field
 
-from .. import _errors
+from .._http import missing_extra
 from . import _bodies
 from ._responder import Responder
 from ._script import Script
@@ -175,8 +175,7 @@ class FakeFcm(FakeService):
         try:
             from cryptography.hazmat.primitives.asymmetric import rsa
         except ImportError as error:
-            msg = 'the key of a service account needs the extra [fcm]: pip install "genesys-stream[fcm]"'
-            raise _errors.ConfigurationError(msg) from error
+            raise missing_extra("the key of a service account", "fcm") from error
 
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 

@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from attrs import define, evolve, field, frozen
 
-from .. import _errors
 from .._core.services.webpush import MAX_PLAINTEXT_BYTES, decode64, encode64
+from .._http import missing_extra
 from ._bodies import encode
 from ._responder import Responder
 from ._script import Script
@@ -183,8 +183,7 @@ class FakeWebPush(FakeService):
         try:
             from .._core.services import webcrypto
         except ImportError as error:
-            msg = 'FakeWebPush needs the extra [webpush]: pip install "genesys-stream[webpush]"'
-            raise _errors.ConfigurationError(msg) from error
+            raise missing_extra("FakeWebPush", "webpush") from error
         self._app = _App(webcrypto, on_request)
         super().__init__(self._app, clock)
         self.push: Script = self._app.push
