@@ -73,11 +73,11 @@ class HttpSession(BaseSession):
         super().__init__(credentials, access_token, shared=http is not None)
         library = http_library(transport)
         if http is None:
-            over_aiohttp = _over_aiohttp() if transport == "aiohttp" else None
-            cls = library.AsyncClient if over_aiohttp is None else over_aiohttp.Client
-            self._make_request = request_maker(library) if over_aiohttp is None else over_aiohttp.Request
+            cls, self._make_request = library.AsyncClient, request_maker(library)
+            if transport == "aiohttp":
+                cls, self._make_request = _over_aiohttp()
             self._pools = {long: make_client(cls, library, max_connections) for long in (True, False)}
-            if over_aiohttp is None:
+            if transport != "aiohttp":
                 for pool in self._pools.values():
                     lighten(pool)
         else:
@@ -228,13 +228,13 @@ def _honours_timeouts(http: Any) -> bool:
     return any(cls.__name__ == "AsyncHTTPTransport" for cls in type(getattr(http, "_transport", None)).__mro__)
 
 
-def _over_aiohttp() -> Any:
-    """Return the module that speaks HTTP with aiohttp."""
+def _over_aiohttp() -> tuple[Any, Any]:
+    """Return the classes of clients and of requests that use aiohttp."""
     try:
-        from . import over_aiohttp
+        from .over_aiohttp import Client, Request
     except ImportError as error:
         raise missing_extra('transport="aiohttp"', "aiohttp") from error
-    return over_aiohttp
+    return Client, Request
 
 
 async def _close_unread(answer: tuple[Outcome, Any]) -> None:
